@@ -1,0 +1,105 @@
+"""Labelled frames, the videos and identities they come from, and the digest of a set of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from export.errors import DataError
+from export.sidecar import sha256_of_file, sha256_of_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One face image.
+
+    Attributes:
+        path: The image file.
+        is_fake: Its label.
+        video: The video it was cut from, as `folder/name`, unique in the data set.
+        identities: Every person in it: target and source of a face swap, one for a real video.
+    """
+
+    path: Path
+    is_fake: bool
+    video: str
+    identities: tuple[str, ...]
+
+    @property
+    def video_name(self) -> str:
+        """The video without its folder, as the report shows it."""
+        return self.video.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """Samples in a fixed order under one root folder."""
+
+    root: Path
+    samples: tuple[Sample, ...]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of names, labels and file contents; independent of where the root lies."""
+        return sha256_of_json(
+            sorted(
+                [s.path.relative_to(self.root).as_posix(), s.is_fake, s.video, sha256_of_file(s.path)]
+                for s in self.samples
+            )
+        )
+
+    @property
+    def videos(self) -> frozenset[str]:
+        """The videos of all samples."""
+        return frozenset(s.video for s in self.samples)
+
+    @property
+    def identities(self) -> frozenset[str]:
+        """Every identity of all samples."""
+        return frozenset(name for s in self.samples for name in s.identities)
+
+    @property
+    def fake_count(self) -> int:
+        """Number of fake samples."""
+        return sum(s.is_fake for s in self.samples)
+
+    @property
+    def real_count(self) -> int:
+        """Number of real samples."""
+        return len(self.samples) - self.fake_count
+
+
+def require_both_classes(samples: SampleSet, purpose: str) -> None:
+    """Refuses a set in which one class is empty.
+
+    Raises:
+        DataError: There is no fake or no real sample.
+    """
+    if samples.fake_count == 0 or samples.real_count == 0:
+        raise DataError(
+            f"the {purpose} set {samples.root} has {samples.real_count} real and {samples.fake_count} fake images; "
+            "both classes are needed"
+        )
+
+
+def require_disjoint(calibration: SampleSet, test: SampleSet) -> None:
+    """Refuses calibration and test sets that share a video or a person.
+
+    Raises:
+        DataError: They overlap; the message names examples.
+    """
+    videos = sorted(calibration.videos & test.videos)
+    if videos:
+        raise DataError(
+            f"calibration and test set share {len(videos)} videos, such as {videos[0]}; calibrate on other videos, "
+            "or the reported accuracy is not that of unseen data"
+        )
+    people = sorted(calibration.identities & test.identities)
+    if people:
+        raise DataError(
+            f"calibration and test set share {len(people)} identities, such as {people[0]}; calibrate on other people"
+        )

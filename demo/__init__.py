@@ -1,0 +1,1 @@
+"""Makes everything a newcomer lacks: drawn faces, fakes, and a trained detector."""

@@ -1,0 +1,1 @@
+"""Builds and runs engines: the only room that imports TensorRT."""

@@ -1,0 +1,1 @@
+"""Judges engines: scores, metrics, class-activation maps, plots and the report."""

@@ -1,0 +1,202 @@
+"""Artifacts and their JSON sidecars: identity is a digest, writes are atomic, nothing is reused by name.
+
+An artifact `x.onnx` has a sidecar `x.onnx.json` that holds its own sha256, the digests of its parents and the
+options it was made with. It is reused when those match a request, rebuilt when they do not, and refused when the
+file no longer is what the sidecar says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from export import __version__
+from export.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+SIDECAR_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines an artifact's content.
+
+    Attributes:
+        kind: What the artifact is, such as `onnx` or `calibration-table`.
+        parents: Role -> sha256 of each input file or sample set.
+        options: JSON-serializable settings, versions of the tools included.
+    """
+
+    kind: str
+    parents: Mapping[str, str]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The sha256 of the recipe: equal keys mean that the artifact need not be made again."""
+        return sha256_of_json(
+            {
+                "kind": self.kind,
+                "parents": dict(self.parents),
+                "options": dict(self.options),
+                "toolkit": __version__,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file of the run folder together with what its sidecar says about it."""
+
+    path: Path
+    sha256: str
+    recipe: Recipe
+    facts: Mapping[str, Any]
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the file on disk."""
+        return self.path.stat().st_size
+
+
+def sha256_of_file(path: Path) -> str:
+    """Returns the hexadecimal sha256 of a file, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_of_json(value: object) -> str:
+    """Returns the hexadecimal sha256 of a value's canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Gives a temporary path in the same folder and renames it to `path` only if the block succeeds.
+
+    The temporary name keeps the suffix, because some writers choose the format by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            _flush_to_disk(stream)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text atomically."""
+    with write_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes indented JSON atomically; NaN is refused because JSON has none."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file of the run folder.
+
+    Raises:
+        ArtifactError: The file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing; run the command that writes it again") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path} is not valid JSON ({error}); delete it to have it made again") from error
+
+
+def sidecar_path(path: Path) -> Path:
+    """Returns where the sidecar of an artifact lies."""
+    return path.with_name(path.name + ".json")
+
+
+def read_artifact(path: Path) -> Artifact:
+    """Reads an artifact and checks the file against its sidecar.
+
+    Raises:
+        ArtifactError: File or sidecar is missing, the sidecar is malformed, or the file was changed.
+    """
+    record = read_json(sidecar_path(path))
+    try:
+        recipe = Recipe(record["kind"], record["parents"], record["options"])
+        recorded, facts = str(record["sha256"]), record["facts"]
+        intact = record["key"] == recipe.key and isinstance(facts, dict)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{sidecar_path(path)} is not a sidecar ({error!r}); delete it to rebuild") from error
+    if not intact and record.get("toolkit") == __version__:
+        raise ArtifactError(f"{sidecar_path(path)} was edited by hand; delete it to have {path.name} rebuilt")
+    if not path.is_file():
+        raise ArtifactError(f"{path} is missing although its sidecar exists; run build-engines again")
+    found = sha256_of_file(path)
+    if found != recorded:
+        raise ArtifactError(
+            f"{path} was changed after it was made (sha256 {found[:12]}, sidecar says {recorded[:12]}); "
+            "delete it to have it rebuilt"
+        )
+    return Artifact(path, recorded, recipe, facts)
+
+
+def reusable_artifact(path: Path, recipe: Recipe) -> Artifact | None:
+    """Returns the stored artifact if it was made by exactly this recipe, None if it must be made.
+
+    Raises:
+        ArtifactError: The file was changed by hand, or its sidecar is damaged.
+    """
+    if not path.is_file() or not sidecar_path(path).is_file():
+        return None
+    artifact = read_artifact(path)
+    return artifact if artifact.recipe.key == recipe.key else None
+
+
+def make_artifact(path: Path, recipe: Recipe, write: Callable[[Path], Mapping[str, Any]]) -> Artifact:
+    """Makes an artifact and its sidecar; a kill in between leaves a file without sidecar, which is remade.
+
+    Args:
+        path: Where the artifact goes.
+        recipe: What it is made from; stored in the sidecar.
+        write: Writes the file to the path it is given and returns facts for the sidecar.
+    """
+    sidecar_path(path).unlink(missing_ok=True)
+    with write_atomically(path) as temporary:
+        facts = dict(write(temporary))
+        digest = sha256_of_file(temporary)
+    write_json(
+        sidecar_path(path),
+        {
+            "schema": SIDECAR_SCHEMA,
+            "toolkit": __version__,
+            "kind": recipe.kind,
+            "key": recipe.key,
+            "sha256": digest,
+            "size_bytes": path.stat().st_size,
+            "parents": dict(recipe.parents),
+            "options": dict(recipe.options),
+            "facts": facts,
+        },
+    )
+    return Artifact(path, digest, recipe, facts)
+
+
+def _flush_to_disk(stream: IO[bytes]) -> None:
+    os.fsync(stream.fileno())
