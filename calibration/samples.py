@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from export.errors import DataError
 from export.sidecar import sha256_of_file, sha256_of_json
@@ -86,7 +86,21 @@ def require_both_classes(samples: SampleSet, purpose: str) -> None:
         )
 
 
-def require_disjoint(calibration: SampleSet, test: SampleSet) -> None:
+class Origins(Protocol):
+    """Where images come from: a sample set, or the record of one."""
+
+    @property
+    def videos(self) -> frozenset[str]:
+        """Videos that they were cut from."""
+        ...
+
+    @property
+    def identities(self) -> frozenset[str]:
+        """Persons that they show."""
+        ...
+
+
+def require_disjoint(calibration: Origins, test: Origins) -> None:
     """Refuses calibration and test sets that share a video or a person.
 
     Raises:

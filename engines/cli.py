@@ -1,0 +1,181 @@
+"""The command `build-engines`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from export import __version__
+from export.command import run_command
+from export.errors import SignoffError, VariantError
+from export.variant import DEFAULT_VARIANTS, Precision, Variant, name_from_parts, variant_from_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engines.backend import BuildOptions
+    from engines.pipeline import BuildRequest
+    from engines.store import Step
+
+PRECISIONS = {"fp32": Precision.FP32, "fp16": Precision.FP16, "int8": Precision.INT8}
+METHODS = ("mse", "percentile", "entropy", "minmax")
+_EXAMPLE = """examples:
+  build-engines --checkpoint b5.safetensors --calibration data/calibration --out runs/b5
+  build-engines --checkpoint b5.pth --model b5.toml --calibration data --out runs/b5 --precision int8
+  build-engines --checkpoint b5.pth --calibration data --out runs/b5 --variants baseline q16 q8 --dry-run
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs `build-engines`; returns 0, or 2 if something the user can mend is wrong."""
+    arguments = parsed_arguments(argv)
+    return run_command("build-engines", lambda: _run(arguments))
+
+
+def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(
+        prog="build-engines",
+        description="Prunes, exports, quantizes and builds every variant of a detector.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"engine-signoff {__version__}")
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="safetensors or PyTorch weights")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="default: model.toml beside the checkpoint")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="run folder")
+    _add_selection(parser.add_argument_group("what to build (default: " + " ".join(DEFAULT_VARIANTS) + ")"))
+    _add_calibration(parser.add_argument_group("calibration"))
+    _add_tensorrt(parser.add_argument_group("TensorRT"))
+    return parser.parse_args(argv)
+
+
+def _add_selection(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--variants", nargs="+", metavar="NAME", help="exactly these, such as baseline q16 q8-p50")
+    group.add_argument(
+        "--precision",
+        nargs="+",
+        choices=tuple(PRECISIONS),
+        help="variants of these precisions, and the baseline that they are compared with",
+    )
+    group.add_argument("--sparsity", nargs="+", type=_percent, metavar="NN", help="percent of zeros (default: 0 50)")
+    group.add_argument(
+        "--backend", nargs="+", metavar="NAME", help="onnxruntime, tensorrt-rtx, tensorrt (default: the installed ones)"
+    )
+    group.add_argument("--dry-run", action="store_true", help="list what would be made or reused, and how large it is")
+
+
+def _add_calibration(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--calibration", type=Path, metavar="DIR", help="faces laid out as Celeb-DF-v2, both classes")
+    group.add_argument("--calibration-images", type=_positive, default=256, metavar="N", help="default: 256")
+    group.add_argument("--calibration-method", choices=METHODS, default="mse", help="range estimator (default: mse)")
+    group.add_argument("--seed", type=int, default=0, help="seed of the choice of frames (default: 0)")
+    group.add_argument("--skip-unreadable", action="store_true", help="go on without images that do not decode")
+
+
+def _add_tensorrt(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--sm", nargs="+", default=[], metavar="X.Y", help="for tensorrt-rtx, such as 8.6 8.9 12.0")
+    group.add_argument("--batch", type=_three_sizes, default=(1, 8, 32), metavar="A,B,C", help="default: 1,8,32")
+    group.add_argument("--workspace", type=_positive, default=2048, metavar="MIB", help="scratch (default: 2048)")
+
+
+def variants_from_arguments(
+    names: Sequence[str] | None, precisions: Sequence[str] | None, sparsity: Sequence[int] | None
+) -> tuple[Variant, ...]:
+    """Resolves the three selecting options to variants.
+
+    Raises:
+        VariantError: A name is unknown, or names and filters are mixed.
+    """
+    if names is not None:
+        if precisions is not None or sparsity is not None:
+            raise VariantError("--variants names exactly what to build; drop it, or drop --precision and --sparsity")
+        return tuple(dict.fromkeys(variant_from_name(name) for name in names))
+    if precisions is None and sparsity is None:
+        return tuple(variant_from_name(name) for name in DEFAULT_VARIANTS)
+    wanted = [PRECISIONS[name] for name in precisions or PRECISIONS]
+    percents = list(sparsity) if sparsity is not None else [0, 50]
+    selected = [name_from_parts(precision, percent) for precision in wanted for percent in percents]
+    return tuple(variant_from_name(name) for name in dict.fromkeys(["baseline", *selected]))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Imported here, so that --help and a mistyped option answer at once.
+    from engines.pipeline import build_engines
+
+    steps = build_engines(_request(arguments), arguments.dry_run, announce=print)
+    print(_table(steps, arguments.dry_run))
+    if not arguments.dry_run:
+        print(f"run folder: {arguments.out}\nnext: evaluate-engines {arguments.out} --test DATA")
+    return 0
+
+
+def _request(arguments: argparse.Namespace) -> BuildRequest:
+    from engines.backend import default_backends
+    from engines.pipeline import BuildRequest
+    from engines.stages import CalibrationSettings
+    from export.contract import contract_from_toml
+
+    model_file = arguments.model or arguments.checkpoint.with_name("model.toml")
+    return BuildRequest(
+        out=arguments.out,
+        checkpoint=arguments.checkpoint,
+        contract=contract_from_toml(model_file),
+        variants=variants_from_arguments(arguments.variants, arguments.precision, arguments.sparsity),
+        backends=tuple(arguments.backend or default_backends()),
+        calibration=arguments.calibration,
+        calibration_images=arguments.calibration_images,
+        seed=arguments.seed,
+        settings=CalibrationSettings(arguments.calibration_method, skip_unreadable=arguments.skip_unreadable),
+        options=_build_options(arguments),
+    )
+
+
+def _build_options(arguments: argparse.Namespace) -> BuildOptions:
+    from engines.backend import BuildOptions
+
+    smallest, typical, largest = arguments.batch
+    return BuildOptions(smallest, typical, largest, arguments.workspace, tuple(map(_dotted_sm, arguments.sm)))
+
+
+def _table(steps: Sequence[Step], dry_run: bool) -> str:
+    width = max(len(str(step.path)) for step in steps)
+    return "\n".join(f"{step.path!s:<{width}}  {_size_and_state(step, dry_run)}" for step in steps)
+
+
+def _size_and_state(step: Step, dry_run: bool) -> str:
+    size = f"{step.size_bytes / 2**20:8.2f} MiB"
+    if step.reused:
+        return f" {size}  reused"
+    return f"~{size}  would be made" if dry_run else f" {size}  made"
+
+
+def _dotted_sm(text: str) -> str:
+    digits = text.lower().removeprefix("sm").replace(".", "")
+    if not digits.isdigit() or not 2 <= len(digits) <= 3:
+        raise SignoffError(f"--sm {text}: expected an SM version such as 8.6 or 12.0")
+    return f"{digits[:-1]}.{digits[-1]}"
+
+
+def _percent(text: str) -> int:
+    if not text.isdigit() or not 0 <= int(text) <= 95:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage from 0 to 95")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def _three_sizes(text: str) -> tuple[int, int, int]:
+    parts = text.split(",")
+    if len(parts) != 3:
+        raise argparse.ArgumentTypeError(f"{text!r} is not three batch sizes such as 1,8,32")
+    return _positive(parts[0]), _positive(parts[1]), _positive(parts[2])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,67 @@
+"""Where everything of one run lies, and the lock that keeps a second command out of it."""
+
+from __future__ import annotations
+
+import fcntl
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from export.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run; see docs/run-folder.md for what each file holds."""
+
+    root: Path
+
+    @property
+    def spec(self) -> Path:
+        """The resolved request: what was asked for, with every default written out."""
+        return self.root / "spec.json"
+
+    @property
+    def report(self) -> Path:
+        """Folder of report.md, report.json and the plots."""
+        return self.root / "report"
+
+    def model(self, source: str) -> Path:
+        """The weights of a source model that is not the checkpoint itself."""
+        return self.root / "models" / f"{source}.safetensors"
+
+    def onnx(self, variant: str) -> Path:
+        """The graph of a variant."""
+        return self.root / "onnx" / f"{variant}.onnx"
+
+    def calibration_table(self, variant: str) -> Path:
+        """Activation ranges of an FP32 graph."""
+        return self.root / "calibration" / f"{variant}.table"
+
+    def engine(self, variant: str, backend: str, suffix: str) -> Path:
+        """An engine: a TensorRT plan or the graph that ONNX Runtime loads."""
+        return self.root / "engines" / f"{variant}.{backend}{suffix}"
+
+    def results(self, variant: str) -> Path:
+        """Scores and heatmaps of a variant."""
+        return self.root / "results" / variant
+
+
+@contextmanager
+def locked(run: RunFolder) -> Iterator[None]:
+    """Holds the run folder for one command; the lock goes with the process, however it ends.
+
+    Raises:
+        ArtifactError: Another command works on the same folder.
+    """
+    run.root.mkdir(parents=True, exist_ok=True)
+    with (run.root / ".lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArtifactError(f"another command works on {run.root}; wait for it or choose another folder") from None
+        yield

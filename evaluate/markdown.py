@@ -1,0 +1,164 @@
+"""report.md, rendered from the record alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evaluate.comparison import insights_from_record
+from evaluate.markdown_table import escaped, image_link, markdown_table
+from evaluate.visual_analysis import visual_analysis_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from evaluate.markdown_table import Alignment
+    from evaluate.record import ReportRecord, VariantResult
+
+SIZE_PLOT = "performance_graph.png"
+ROC_PLOT = "roc_curve_comparison.png"
+HEATMAP_LEGEND = "heatmap_scale.png"
+_MARKS = "†‡§¶"
+_QUALITY_ALIGNMENTS: tuple[Alignment, ...] = ("left", *("right",) * 9)
+
+
+def markdown_from_record(record: ReportRecord) -> str:
+    """Returns the text of report.md; its image paths are relative to the report's folder."""
+    marks = simulation_marks(record)
+    legend = HEATMAP_LEGEND if record.heatmap_limit is not None else None
+    sections = [
+        [f"# Deepfake Analysis Report (Backbone: {escaped(record.backbone)})", "---"],
+        [*_performance_lines(record, marks), ""],
+        [*_insight_lines(record), ""],
+        [*_quality_lines(record, marks), ""],
+        [*_visualization_lines(), ""],
+        visual_analysis_lines(record, legend),
+        [*_engine_lines(record), ""],
+        _provenance_lines(record),
+    ]
+    return "\n".join(line for section in sections for line in section) + "\n"
+
+
+def simulation_marks(record: ReportRecord) -> dict[str, str]:
+    """Maps each distinct reason why scores are a simulation to its footnote mark."""
+    reasons = dict.fromkeys(variant.simulation for variant in record.variants if variant.is_simulation)
+    return {reason: _MARKS[index % len(_MARKS)] * (index // len(_MARKS) + 1) for index, reason in enumerate(reasons)}
+
+
+def reduction_text(reduction: float) -> str:
+    """Returns the change of size as in `-49.8%`; a larger file has a plus sign, an equal one none."""
+    percent = round(-100.0 * reduction, 1)
+    return f"{percent:+.1f}%" if percent else "0.0%"
+
+
+def diff_text(auc_diff: float) -> str:
+    """Returns a signed difference with four decimals; what rounds to zero is `+0.0000`."""
+    return f"{round(auc_diff, 4) + 0.0:+.4f}"
+
+
+def _performance_lines(record: ReportRecord, marks: Mapping[str, str]) -> list[str]:
+    header = ["Model", "Size (MB)", "Reduction", "AUC", "Diff"]
+    rows = [_performance_row(variant, marks) for variant in record.variants]
+    drop = f"{record.stable_auc_drop:g}"
+    lines = ["## 1. Performance Summary", *markdown_table(header, ["left"] * 5, rows), ""]
+    lines.append(
+        "Size is that of the file whose scores are shown, in MiB (1,048,576 bytes). AUC is per video. Diff is against "
+        f"the baseline; a variant is Stable if it loses at most {drop} AUC and Degraded if it loses more."
+    )
+    lines += [f"\n{mark} Simulated: {escaped(reason)}" for reason, mark in marks.items()]
+    lines += [f"\n**Warning:** {escaped(warning)}" for warning in record.warnings]
+    return lines
+
+
+def _performance_row(variant: VariantResult, marks: Mapping[str, str]) -> list[str]:
+    size = f"{variant.size_mib:.2f}"
+    comparison = variant.comparison
+    if comparison is None:
+        return [_model(variant, marks), size, "N/A", f"{variant.auc:.4f}", "N/A"]
+    reduction, diff = reduction_text(comparison.reduction), diff_text(comparison.auc_diff)
+    return [_model(variant, marks), size, reduction, f"{variant.auc:.4f} ({comparison.status})", diff]
+
+
+def _insight_lines(record: ReportRecord) -> list[str]:
+    insights = insights_from_record(record)
+    lines = ["## 2. Key Insights"]
+    highest, best, worst = insights.highest_auc, insights.best_compression, insights.largest_drop
+    if highest:
+        lines.append(f"- Highest AUC: **{escaped(highest.name)}** at {highest.auc:.4f}.")
+    if record.baseline is None:
+        return [*lines, "- The baseline was not evaluated, so nothing can be said about compression or loss."]
+    tolerance = f"{100 * record.stable_auc_drop:g}%"
+    if best and best.comparison:
+        size, saved = best.size_mib, 100 * best.comparison.reduction
+        found = f"**{escaped(best.name)}** ({size:.1f} MB, {saved:.1f}% smaller)"
+    else:
+        found = "none"
+    lines.append(f"- Best compression within {tolerance} AUC of baseline: {found}.")
+    drop = (
+        f"**{escaped(worst.name)}** ({diff_text(worst.comparison.auc_diff)})" if worst and worst.comparison else "none"
+    )
+    return [*lines, f"- Largest AUC drop: {drop}."]
+
+
+def _quality_lines(record: ReportRecord, marks: Mapping[str, str]) -> list[str]:
+    header = ["Model", "Samples", "TP", "TN", "FP", "FN", "Precision", "Recall", "F1", "Accuracy"]
+    rows = []
+    for variant in record.variants:
+        counts = variant.confusion
+        integers = [counts.samples, counts.tp, counts.tn, counts.fp, counts.fn]
+        ratios = [counts.precision, counts.recall, counts.f1, counts.accuracy]
+        rows.append([_model(variant, marks), *map(str, integers), *(f"{ratio:.3f}" for ratio in ratios)])
+    table = markdown_table(header, _QUALITY_ALIGNMENTS, rows)
+    note = f"A video whose score is at least {record.threshold:g} is called fake; fake is the positive class."
+    return ["## 3. Classification Quality", *table, "", note]
+
+
+def _visualization_lines() -> list[str]:
+    images = [image_link("Bar", SIZE_PLOT), image_link("ROC", ROC_PLOT)]
+    return ["## 4. Visualizations", *markdown_table(["Size vs AUC", "ROC Curve"], ["center"] * 2, [images])]
+
+
+def _engine_lines(record: ReportRecord) -> list[str]:
+    header = ["Model", "Backend", "File", "Size (MB)", "Compute capability"]
+    rows = [
+        [
+            f"**{escaped(variant.name)}**",
+            escaped(engine.backend),
+            escaped(engine.file),
+            f"{engine.size_mib:.2f}",
+            escaped(", ".join(engine.sms)) or "any",
+        ]
+        for variant in record.variants
+        for engine in variant.engines
+    ]
+    if not rows:
+        return ["## 6. Engines", "No engines were built."]
+    return ["## 6. Engines", *markdown_table(header, ["left", "left", "left", "right", "left"], rows)]
+
+
+def _provenance_lines(record: ReportRecord) -> list[str]:
+    data, calibration = record.dataset, record.calibration
+    lines = [
+        "## 7. Data and Method",
+        f"- Test set: {escaped(data.root)}, {data.videos} videos ({data.fake_videos} fake, {data.real_videos} real), "
+        f"{data.frames} frames; sha256 {data.sha256[:16]}.",
+        f"- Left out: {data.unreadable_frames} images that do not decode, {data.lost_videos} videos without a readable "
+        "image.",
+    ]
+    if calibration:
+        lines.append(
+            f"- Calibration set: {escaped(calibration.root)}, {calibration.images} images ({calibration.fake_images} "
+            f"fake, {calibration.real_images} real) of {calibration.videos} videos; sha256 {calibration.sha256[:16]}."
+        )
+        lines.append(f"- Calibration method: {escaped(calibration.method)}.")
+    lines.append(f"- Network: {escaped(record.architecture)}. Evaluated {record.created_utc}.")
+    lines += [
+        f"- {escaped(variant.name)}: {variant.precision}, {variant.sparsity_percent}% of weights zeroed, "
+        f"{escaped(variant.file)} run by {escaped(variant.backend)}."
+        for variant in record.variants
+    ]
+    return [*lines, *(f"- {escaped(name)}: {escaped(text)}" for name, text in record.environment.items())]
+
+
+def _model(variant: VariantResult, marks: Mapping[str, str]) -> str:
+    mark = f" {marks[variant.simulation]}" if variant.is_simulation else ""
+    return f"**{escaped(variant.name)}**{mark}"

@@ -1,0 +1,31 @@
+"""Writes the report folder: report.json first, everything else from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evaluate.markdown import HEATMAP_LEGEND, ROC_PLOT, SIZE_PLOT, markdown_from_record
+from evaluate.plots import write_heatmap_legend, write_roc_plot, write_size_plot
+from evaluate.record import read_record, write_record
+from export.sidecar import write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from evaluate.record import ReportRecord
+
+
+def write_report(folder: Path, record: ReportRecord) -> tuple[Path, ...]:
+    """Writes the record, then renders plots and report.md from what was written.
+
+    Returns:
+        The files a reader opens first.
+    """
+    write_record(folder / "report.json", record)
+    stored = read_record(folder / "report.json")
+    write_size_plot(folder / SIZE_PLOT, stored)
+    write_roc_plot(folder / ROC_PLOT, stored)
+    if stored.heatmap_limit is not None:
+        write_heatmap_legend(folder / HEATMAP_LEGEND, stored.heatmap_limit)
+    write_text(folder / "report.md", markdown_from_record(stored))
+    return folder / "report.md", folder / SIZE_PLOT, folder / ROC_PLOT

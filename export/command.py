@@ -1,0 +1,45 @@
+"""The one place where a command turns errors into a line on standard error and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import TYPE_CHECKING
+
+from export.errors import SignoffError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EXIT_BAD_INPUT = 2
+_ENVIRONMENT_ERRORS = {
+    errno.ENOSPC: "the disk is full; free some space and run the same command again, it goes on where it stopped",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EFBIG: "a file may not grow that large here (see ulimit -f); raise the limit and run the same command again",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.EACCES: "permission denied; choose a folder that you may write to",
+    errno.EPERM: "operation not permitted; choose a folder that you may write to",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another path",
+    errno.EISDIR: "a folder stands where a file is expected; choose another path",
+    errno.ENAMETOOLONG: "the path is too long; choose a shorter one",
+}
+
+
+def run_command(name: str, command: Callable[[], int]) -> int:
+    """Runs a command and returns its exit code; errors that the user can mend become one line and code 2.
+
+    Errors of the program keep their traceback, because a bug report needs it.
+    """
+    try:
+        return command()
+    except SignoffError as error:
+        message = str(error)
+    except KeyboardInterrupt:
+        message = "interrupted; nothing is half-written, run the same command again to go on"
+    except OSError as error:
+        if error.errno not in _ENVIRONMENT_ERRORS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        message = where + _ENVIRONMENT_ERRORS[error.errno]
+    print(f"{name}: error: {' '.join(message.split())}", file=sys.stderr)
+    return EXIT_BAD_INPUT

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from evaluate.comparison import compared_variants
+from evaluate.summary import summary_from_record
+from tests.evaluate.reference import reference_record
+
+EXPECTED = """\
+Model         MiB  Reduction     AUC     Diff    Status  Accuracy   FP  FN
+baseline   108.79       0.0%  0.9549  +0.0000  Baseline     0.878   15  48
+q16 †       54.60     -49.8%  0.9548  -0.0001    Stable     0.876   15  49
+q16-p50 †   54.60     -49.8%  0.9334  -0.0215  Degraded     0.751  128   1
+q32-p50    108.99      +0.2%  0.9332  -0.0216  Degraded     0.749  129   1
+q8 ‡        27.80     -74.4%  0.7588  -0.1960  Degraded     0.658  176   1
+q8-p50 ‡    27.80     -74.4%  0.7119  -0.2429  Degraded     0.656  178   0
+
+† simulated: FP16 is computed in FP32 by ONNX Runtime on the CPU
+‡ simulated: INT8 is simulated by ONNX Runtime on the CPU
+warning: 6 images did not decode
+
+report/report.md"""
+
+
+def test_summary_is_aligned_and_says_what_is_simulated() -> None:
+    assert summary_from_record(reference_record(simulated=True), [Path("report/report.md")]) == EXPECTED
+
+
+def test_without_a_baseline_the_comparison_is_not_available() -> None:
+    record = reference_record()
+    record = replace(record, variants=compared_variants(record.variants[1:2]), warnings=())
+    header, row = summary_from_record(record).splitlines()
+    assert row.split() == ["q16", "54.60", "N/A", "0.9548", "N/A", "N/A", "0.876", "15", "49"]
+    assert len(header) == len(row)
