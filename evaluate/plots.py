@@ -119,7 +119,7 @@ def _draw_aucs(axes: Axes, record: ReportRecord) -> None:
     axes.set_xlim(min(aucs) - margin, max(aucs) + margin)
     if record.baseline:
         auc = record.baseline.auc
-        axes.axvspan(auc - record.stable_auc_drop, auc, color="#009E73", alpha=0.2, linewidth=0, label="stable")
+        axes.axvspan(auc - record.stable_auc_drop, 1.1, color="#009E73", alpha=0.2, linewidth=0, label="stable")
         axes.axvline(auc, color="0.4", linewidth=1, label="baseline")
     _draw_dots(axes, record, simulated=False)
     _draw_dots(axes, record, simulated=True)

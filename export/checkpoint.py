@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import pickle
+import warnings
 import zipfile
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -132,15 +133,17 @@ def _load(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols, which no user can choose afterwards
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = " ".join(str(error).split())
-        if "weights_only" in reason.lower() or "global" in reason.lower():
+        if "GLOBAL" in reason or "Unsupported class" in reason:
             raise CheckpointError(
                 f"{path} holds pickled Python objects, which could run code and are refused; load it where it was "
                 "trained and save model.state_dict() instead"
             ) from error
-        raise CheckpointError(f"{path} is not a readable checkpoint ({reason[:120]}); copy it again") from error
+        raise CheckpointError(f"{path} is damaged or not a checkpoint; copy it again") from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path} is damaged or not a checkpoint ({reason[:120]}); copy it again") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
@@ -73,7 +74,8 @@ class ModelContract:
     fake_index: int = 1
 
     def __post_init__(self) -> None:
-        _expect(bool(self.architecture), "architecture", self.architecture, "the name of a timm model")
+        named = isinstance(self.architecture, str) and re.fullmatch(r"[A-Za-z0-9_.\-]+", self.architecture)
+        _expect(bool(named), "architecture", self.architecture, "the name of a timm model")
         _expect_choice("head", self.head, Head)
         _expect(self.fake_index in (0, 1), "fake_index", self.fake_index, "0 or 1")
 

@@ -64,8 +64,8 @@ def test_commands_answer_without_loading_frameworks(command: str) -> None:
         f"import sys, {command} as command\n"
         "try: command.main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'timm', 'nncf', 'onnxruntime', 'matplotlib', 'tensorrt', 'tensorrt_rtx'} & set(sys.modules)\n"
-        "sys.exit(', '.join(sorted(heavy)))"
+        "heavy = {'torch', 'timm', 'nncf', 'onnx', 'onnxruntime', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+import pytest
+
+from export.command import run_command
+from export.errors import SignoffError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def raising(error: BaseException) -> Callable[[], int]:
+    def command() -> int:
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (SignoffError("got a\nexpected b"), "got a expected b"),
+        (KeyboardInterrupt(), "run the same command again"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "/x/y: the disk is full"),
+        (OSError(errno.EACCES, "Permission denied"), "permission denied"),
+    ],
+)
+def test_mendable_errors_are_one_line_and_code_2(
+    error: BaseException, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command("build-engines", raising(error)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("build-engines: error: ")
+    assert told in captured.err
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), OSError(errno.EIO, "disk on fire")])
+def test_other_errors_keep_their_traceback(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        run_command("build-engines", raising(error))
+
+
+def test_exit_code_passes_through() -> None:
+    assert run_command("x", lambda: 3) == 3

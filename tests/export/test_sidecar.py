@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from export.errors import ArtifactError
+from export.sidecar import (
+    Recipe,
+    make_artifact,
+    read_artifact,
+    reusable_artifact,
+    sha256_of_file,
+    sidecar_path,
+    write_atomically,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECIPE = Recipe("onnx", {"weights": "a" * 64}, {"opset": 20, "list": [1, 2]})
+
+
+def write_hello(path: Path) -> dict[str, Any]:
+    path.write_text("hello", encoding="utf-8")
+    return {"words": 1}
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    path = tmp_path / "a" / "x.onnx"
+    make_artifact(path, RECIPE, write_hello)
+    return path
+
+
+def test_made_artifact_reads_back(artifact: Path) -> None:
+    read = read_artifact(artifact)
+    assert read.recipe == RECIPE
+    assert read.facts == {"words": 1}
+    # printf hello | sha256sum
+    assert read.sha256 == "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    assert read.size_bytes == 5
+
+
+def test_same_recipe_is_reused(artifact: Path) -> None:
+    assert reusable_artifact(artifact, Recipe("onnx", dict(RECIPE.parents), dict(RECIPE.options))) is not None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Recipe("engine", RECIPE.parents, RECIPE.options),
+        Recipe("onnx", {"weights": "b" * 64}, RECIPE.options),
+        Recipe("onnx", RECIPE.parents, {**RECIPE.options, "opset": 19}),
+    ],
+)
+def test_any_other_recipe_is_made_anew(artifact: Path, other: Recipe) -> None:
+    assert reusable_artifact(artifact, other) is None
+
+
+def test_changed_file_is_refused(artifact: Path) -> None:
+    artifact.write_text("hallo", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="was changed after it was made"):
+        reusable_artifact(artifact, RECIPE)
+
+
+@pytest.mark.parametrize("remove", ["file", "sidecar"])
+def test_missing_half_is_made_anew(artifact: Path, remove: str) -> None:
+    (artifact if remove == "file" else sidecar_path(artifact)).unlink()
+    assert reusable_artifact(artifact, RECIPE) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"kind": 1}', "null"])
+def test_damaged_sidecar_is_one_error(artifact: Path, text: str) -> None:
+    sidecar_path(artifact).write_text(text, encoding="utf-8")
+    with pytest.raises(ArtifactError):
+        reusable_artifact(artifact, RECIPE)
+
+
+def test_edited_sidecar_is_refused(artifact: Path) -> None:
+    record = json.loads(sidecar_path(artifact).read_text(encoding="utf-8"))
+    record["options"]["opset"] = 21
+    write_json(sidecar_path(artifact), record)
+    with pytest.raises(ArtifactError, match="edited by hand"):
+        read_artifact(artifact)
+
+
+def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    def fail(path: Path) -> dict[str, Any]:
+        path.write_text("half", encoding="utf-8")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_artifact(tmp_path / "x.onnx", RECIPE, fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_rewrite_keeps_no_stale_sidecar(artifact: Path) -> None:
+    def fail(path: Path) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_artifact(artifact, Recipe("onnx", {}, {}), fail)
+    assert reusable_artifact(artifact, RECIPE) is None
+
+
+def test_atomic_write_keeps_suffix_and_sets_mode(tmp_path: Path) -> None:
+    target = tmp_path / "plot.png"
+    with write_atomically(target) as temporary:
+        assert temporary.suffix == ".png"
+        assert temporary.parent == tmp_path
+        temporary.write_bytes(b"x")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o644
+
+
+def test_digest_of_large_file(tmp_path: Path) -> None:
+    import hashlib
+
+    content = bytes(range(256)) * 12_345
+    (tmp_path / "x").write_bytes(content)
+    assert sha256_of_file(tmp_path / "x") == hashlib.sha256(content).hexdigest()
+
+
+def test_nan_is_not_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "x.json", {"auc": float("nan")})
+    assert not (tmp_path / "x.json").exists()
