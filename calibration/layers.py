@@ -1,0 +1,221 @@
+"""The layers of a float graph and their roles, derived from the graph alone.
+
+No name of any architecture occurs here: a squeeze-and-excitation convolution is one that lies between a pooling and
+the multiplication with what was pooled, whatever the exporter called it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from calibration.errors import QuantizationError
+from calibration.graph_index import GraphIndex, attribute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import onnx
+
+LAYER_OPS = frozenset({"Conv", "Gemm", "MatMul"})
+POOL_OPS = frozenset({"ReduceMean", "GlobalAveragePool", "AveragePool"})
+
+
+class Role(Enum):
+    """What a layer does in the network."""
+
+    STEM = "stem"
+    CONVOLUTION = "convolution"
+    DEPTHWISE = "depthwise"
+    SQUEEZE_EXCITE = "squeeze-excite"
+    HEAD = "head"
+    CLASSIFIER = "classifier"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or matrix product with constant weights.
+
+    Attributes:
+        name: Name of its node.
+        role: What it does.
+        activation: The tensor at its first input.
+        weight: The initializer at its second input.
+        weight_shape: Shape of that initializer.
+        channel_axis: Axis of the output channels in it.
+        output: The tensor it makes.
+    """
+
+    name: str
+    role: Role
+    activation: str
+    weight: str
+    weight_shape: tuple[int, ...]
+    channel_axis: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Residual:
+    """An addition that closes a residual branch.
+
+    Attributes:
+        node: Name of the Add.
+        input_index: Which of its inputs is the identity.
+        tensor: The tensor there.
+        branch_layer: The layer whose output arrives at the other input.
+    """
+
+    node: str
+    input_index: int
+    tensor: str
+    branch_layer: str
+
+
+def layers_from_graph(graph: onnx.GraphProto) -> tuple[Layer, ...]:
+    """Finds the layers with constant weights, in graph order.
+
+    Raises:
+        QuantizationError: Two nodes share a name, or a layer has none, so that a placement could not name them.
+    """
+    index = GraphIndex(graph)
+    _require_unique_names(graph)
+    roles = _roles_by_node(index)
+    return tuple(
+        Layer(
+            name=node.name,
+            role=roles.get(node.name) or _role_by_shape(node, index),
+            activation=node.input[0],
+            weight=node.input[1],
+            weight_shape=tuple(index.initializers[node.input[1]].dims),
+            channel_axis=channel_axis(node),
+            output=node.output[0],
+        )
+        for node in graph.node
+        if is_layer(node, index)
+    )
+
+
+def residuals_from_graph(graph: onnx.GraphProto) -> tuple[Residual, ...]:
+    """Finds additions `layer(...) + identity`; the identity is the input that fewer layers lead to."""
+    index = GraphIndex(graph)
+    depth = _depths(index)
+    found = []
+    for node in graph.node:
+        if node.op_type != "Add" or any(name not in index.producers for name in node.input):
+            continue
+        first, second = (depth[name] for name in node.input)
+        identity = 0 if first < second else 1
+        branch = index.producers[node.input[1 - identity]]
+        if first != second and is_layer(branch, index):
+            found.append(Residual(node.name, identity, node.input[identity], branch.name))
+    return tuple(found)
+
+
+def is_layer(node: onnx.NodeProto, index: GraphIndex) -> bool:
+    """Tells whether a node is a convolution or matrix product with an initializer as its weight."""
+    return node.op_type in LAYER_OPS and node.input[1] in index.initializers
+
+
+def channel_axis(node: onnx.NodeProto) -> int:
+    """Returns the axis of the output channels in a layer's weight."""
+    if node.op_type == "Conv" or (node.op_type == "Gemm" and attribute(node, "transB", 0)):
+        return 0
+    return 1
+
+
+def _require_unique_names(graph: onnx.GraphProto) -> None:
+    seen: set[str] = set()
+    for node in graph.node:
+        if node.name in seen or not node.name:
+            what = f"two nodes are named {node.name!r}" if node.name else f"a {node.op_type} node has no name"
+            raise QuantizationError(f"{what}; layers are chosen by name, so export the model with unique node names")
+        seen.add(node.name)
+
+
+def _roles_by_node(index: GraphIndex) -> dict[str, Role]:
+    """Returns the roles that follow from where a layer stands; a later entry wins."""
+    outputs = [index.producers[name] for name in sorted(index.outputs) if name in index.producers]
+    classifiers = _nearest_layers(outputs, index, lambda node: False)
+    before = [index.producers[node.input[0]] for node in classifiers if node.input[0] in index.producers]
+    heads = _nearest_layers(before, index, lambda node: node.op_type == "Add")
+    roles: dict[str, Role] = {}
+    for node in index.graph.node:
+        if is_layer(node, index) and _reads_graph_input(node, index):
+            roles[node.name] = Role.STEM
+        elif node.op_type == "Mul":
+            roles.update(dict.fromkeys(_gate_layers(node, index), Role.SQUEEZE_EXCITE))
+    roles.update({node.name: Role.HEAD for node in heads if node.name not in roles})
+    roles.update({node.name: Role.CLASSIFIER for node in classifiers})
+    return roles
+
+
+def _role_by_shape(node: onnx.NodeProto, index: GraphIndex) -> Role:
+    weight = index.initializers[node.input[1]]
+    depthwise = node.op_type == "Conv" and attribute(node, "group", 1) > 1 and weight.dims[1] == 1
+    return Role.DEPTHWISE if depthwise else Role.CONVOLUTION
+
+
+def _nearest_layers(
+    start: list[onnx.NodeProto], index: GraphIndex, blocks: Callable[[onnx.NodeProto], bool]
+) -> list[onnx.NodeProto]:
+    """Walks towards the input from `start` and returns the first layers met; nodes that block end a path."""
+    found, seen, pending = [], set(), list(start)
+    while pending:
+        node = pending.pop()
+        if node.name in seen:
+            continue
+        seen.add(node.name)
+        if is_layer(node, index):
+            found.append(node)
+        elif not blocks(node):
+            pending += [index.producers[name] for name in node.input if name in index.producers]
+    return found
+
+
+def _reads_graph_input(layer: onnx.NodeProto, index: GraphIndex) -> bool:
+    if layer.input[0] in index.inputs:
+        return True
+    producer = index.producers.get(layer.input[0])
+    nearest = _nearest_layers([producer], index, lambda node: False) if producer is not None else []
+    return not nearest
+
+
+def _gate_layers(multiplication: onnx.NodeProto, index: GraphIndex) -> list[str]:
+    """Returns the layers of a squeeze-and-excitation gate if the multiplication applies one."""
+    for gated, gate in (multiplication.input, reversed(multiplication.input)):
+        layers = _layers_between_pool_and_gate(gated, gate, index)
+        if layers:
+            return layers
+    return []
+
+
+def _layers_between_pool_and_gate(gated: str, gate: str, index: GraphIndex) -> list[str]:
+    """Walks from the gate to the pooling of the gated tensor; any other way to that tensor disqualifies the gate."""
+    layers, seen, pending = [], set(), [gate]
+    while pending:
+        name = pending.pop()
+        node = index.producers.get(name)
+        if name == gated or name in index.inputs:
+            return []
+        if node is None or name in seen:
+            continue
+        seen.add(name)
+        if node.op_type in POOL_OPS:
+            if node.input[0] != gated:
+                return []
+            continue
+        if is_layer(node, index):
+            layers.append(node.name)
+        pending += node.input
+    return layers
+
+
+def _depths(index: GraphIndex) -> dict[str, int]:
+    """Returns the largest number of layers on a path from the input to each tensor."""
+    depth: dict[str, int] = {}
+    for node in index.graph.node:
+        before = max((depth.get(name, 0) for name in node.input), default=0)
+        depth.update(dict.fromkeys(node.output, before + is_layer(node, index)))
+    return depth
