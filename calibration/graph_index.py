@@ -67,8 +67,10 @@ class GraphIndex:
         node = self.producers.get(name)
         if node is None or node.op_type != "Constant":
             return None
-        value = attribute(node, "value")
-        return value if hasattr(value, "data_type") else None
+        for item in node.attribute:
+            if item.name == "value":
+                return item.t
+        return None
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:

@@ -6,6 +6,7 @@ the multiplication with what was pooled, whatever the exporter called it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -14,8 +15,6 @@ from calibration.errors import QuantizationError
 from calibration.graph_index import GraphIndex, attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import onnx
 
 LAYER_OPS = frozenset({"Conv", "Gemm", "MatMul"})
@@ -54,6 +53,11 @@ class Layer:
     weight_shape: tuple[int, ...]
     channel_axis: int
     output: str
+
+    @property
+    def weight_count(self) -> int:
+        """Number of weights."""
+        return math.prod(self.weight_shape)
 
 
 @dataclass(frozen=True)
@@ -137,9 +141,9 @@ def _require_unique_names(graph: onnx.GraphProto) -> None:
 def _roles_by_node(index: GraphIndex) -> dict[str, Role]:
     """Returns the roles that follow from where a layer stands; a later entry wins."""
     outputs = [index.producers[name] for name in sorted(index.outputs) if name in index.producers]
-    classifiers = _nearest_layers(outputs, index, lambda node: False)
+    classifiers = _nearest_layers(outputs, index)
     before = [index.producers[node.input[0]] for node in classifiers if node.input[0] in index.producers]
-    heads = _nearest_layers(before, index, lambda node: node.op_type == "Add")
+    heads = _nearest_layers(before, index, ends=("Add",))
     roles: dict[str, Role] = {}
     for node in index.graph.node:
         if is_layer(node, index) and _reads_graph_input(node, index):
@@ -157,10 +161,8 @@ def _role_by_shape(node: onnx.NodeProto, index: GraphIndex) -> Role:
     return Role.DEPTHWISE if depthwise else Role.CONVOLUTION
 
 
-def _nearest_layers(
-    start: list[onnx.NodeProto], index: GraphIndex, blocks: Callable[[onnx.NodeProto], bool]
-) -> list[onnx.NodeProto]:
-    """Walks towards the input from `start` and returns the first layers met; nodes that block end a path."""
+def _nearest_layers(start: list[onnx.NodeProto], index: GraphIndex, ends: tuple[str, ...] = ()) -> list[onnx.NodeProto]:
+    """Walks towards the input from `start` and returns the first layers met; operators in `ends` end a path."""
     found, seen, pending = [], set(), list(start)
     while pending:
         node = pending.pop()
@@ -169,7 +171,7 @@ def _nearest_layers(
         seen.add(node.name)
         if is_layer(node, index):
             found.append(node)
-        elif not blocks(node):
+        elif node.op_type not in ends:
             pending += [index.producers[name] for name in node.input if name in index.producers]
     return found
 
@@ -178,7 +180,7 @@ def _reads_graph_input(layer: onnx.NodeProto, index: GraphIndex) -> bool:
     if layer.input[0] in index.inputs:
         return True
     producer = index.producers.get(layer.input[0])
-    nearest = _nearest_layers([producer], index, lambda node: False) if producer is not None else []
+    nearest = _nearest_layers([producer], index) if producer is not None else []
     return not nearest
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-from calibration.int8_from_table import int8_from_fp32
-from calibration.observation import table_from_samples
-from calibration.placement import PlacementPolicy, placement_from_graph
 from calibration.qdq_lint import require_valid_qdq
-from calibration.table import CalibrationTable
 from safetensors.torch import save as serialized_weights
 
+from calibration.int8_from_table import int8_from_fp32
 from calibration.loading import BatchReader
+from calibration.observation import table_from_samples
+from calibration.placement import PlacementPolicy, placement_from_graph
+from calibration.table import CalibrationTable
 from export.checkpoint import Detector, detector_from_checkpoint
 from export.errors import DataError
 from export.half_precision import fp16_from_fp32

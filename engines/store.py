@@ -71,7 +71,7 @@ class ArtifactStore:
             self._record(Step(path, False, expected_bytes))
             return Artifact(path, PENDING, recipe, {})
         if self._announce:
-            self._announce(f"making {path.name}")
+            self._announce(f"making {path}")
         made = make_artifact(path, recipe, write)
         self._record(Step(path, False, made.size_bytes))
         return made

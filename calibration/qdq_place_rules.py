@@ -1,0 +1,110 @@
+"""Rules about where Q/DQ pairs stand: around layers and residual inputs, never inside what TensorRT fuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from calibration.layers import LAYER_OPS
+from calibration.typed_graph import DEQUANTIZE, PAIR_OPS, Finding, TypedGraph, type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx
+
+    from calibration.qdq_pair_rules import Rule
+
+_INTEGER_OPS = frozenset({"ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"})
+_ACTIVATION_OPS = frozenset(
+    {"Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Sigmoid", "Swish", "Tanh"}
+)
+
+
+def integer_operators(typed: TypedGraph) -> Iterator[Finding]:
+    """Explicit quantization is Q/DQ around float operators; TensorRT has no integer operators of ONNX."""
+    for node in typed.graph.node:
+        if node.op_type in _INTEGER_OPS or node.op_type.startswith("QLinear"):
+            yield Finding("operator", node.name, f"is a {node.op_type}, which TensorRT does not know")
+
+
+def fused_activations(typed: TypedGraph) -> Iterator[Finding]:
+    """No pair between a layer and its activation nor inside the activation, which are one kernel with the layer."""
+    for node in typed.graph.node:
+        dequantizers = [found for name in node.input if (found := typed.dequantizer(name)) is not None]
+        if not dequantizers:
+            continue
+        activates_layer = node.op_type in _ACTIVATION_OPS and _is_layer_output(typed, dequantizers[0])
+        if activates_layer or (node.op_type == "Mul" and _closes_silu(typed, node)):
+            message = f"stands before {node.name}; a pair between a layer and its activation prevents their fusion"
+            yield Finding("activation", dequantizers[0].name, message)
+
+
+def residual_additions(typed: TypedGraph) -> Iterator[Finding]:
+    """At most one input of an addition is quantized: the identity, so that the other one fuses with its layer."""
+    for node in typed.graph.node:
+        if node.op_type == "Add" and all(typed.dequantizer(name) is not None for name in node.input):
+            message = "both of its inputs are quantized, which splits the fusion with the layer before it"
+            yield Finding("residual", node.name, message)
+
+
+def whole_layers(typed: TypedGraph) -> Iterator[Finding]:
+    """A layer is quantized wholly, activation and weight, or not at all."""
+    for node in typed.graph.node:
+        if node.op_type not in LAYER_OPS:
+            continue
+        activation, weight = (typed.dequantizer(name) is not None for name in node.input[:2])
+        if activation != weight:
+            missing = "weight" if activation else "activation"
+            yield Finding("half-quantized", node.name, f"its {missing} is float while its other input is int8")
+        if any(typed.dequantizer(name) is not None for name in node.input[2:]):
+            yield Finding("half-quantized", node.name, "its bias is quantized; TensorRT wants a float bias")
+
+
+def operand_types(typed: TypedGraph) -> Iterator[Finding]:
+    """A DequantizeLinear yields the type of its scale, which must be that of the other operands, without a Cast."""
+    for node in typed.graph.node:
+        dequantizer = next((found for name in node.input if (found := typed.dequantizer(name)) is not None), None)
+        if dequantizer is None or node.op_type in PAIR_OPS:
+            continue
+        if node.op_type == "Cast":
+            message = f"a Cast ({node.name}) reads it, which hides the pair from the layer behind"
+            yield Finding("operand-type", dequantizer.name, message)
+            continue
+        own = typed.element_type(dequantizer.input[1])
+        others = {typed.element_type(name) for name in node.input if name and typed.dequantizer(name) is None} - {0}
+        others |= {typed.element_type(d.input[1]) for n in node.input if (d := typed.dequantizer(n)) is not None}
+        if len(others | {own}) > 1:
+            wrong = next(iter(sorted(others - {own})))
+            message = f"mixes a dequantized {type_name(own)} with {type_name(wrong)}; TensorRT wants one type"
+            yield Finding("operand-type", node.name, message)
+
+
+PLACE_RULES: tuple[Rule, ...] = (
+    integer_operators,
+    fused_activations,
+    residual_additions,
+    whole_layers,
+    operand_types,
+)
+
+
+def _origin(typed: TypedGraph, name: str) -> str:
+    """Returns the tensor before a Q/DQ pair, or the tensor itself if it comes from elsewhere."""
+    dequantizer = typed.dequantizer(name)
+    quantizer = typed.producers.get(dequantizer.input[0]) if dequantizer is not None else None
+    return quantizer.input[0] if quantizer is not None and quantizer.op_type in PAIR_OPS - {DEQUANTIZE} else name
+
+
+def _is_layer_output(typed: TypedGraph, dequantizer: onnx.NodeProto) -> bool:
+    producer = typed.producers.get(_origin(typed, dequantizer.output[0]))
+    return producer is not None and producer.op_type in LAYER_OPS
+
+
+def _closes_silu(typed: TypedGraph, multiplication: onnx.NodeProto) -> bool:
+    """Tells whether a Mul computes x * sigmoid(x), looking through Q/DQ pairs."""
+    origins = [_origin(typed, name) for name in multiplication.input]
+    for value, gate in (origins, reversed(origins)):
+        sigmoid = typed.producers.get(gate)
+        if sigmoid is not None and sigmoid.op_type == "Sigmoid" and _origin(typed, sigmoid.input[0]) == value:
+            return True
+    return False

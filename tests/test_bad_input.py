@@ -1,0 +1,182 @@
+"""Whatever is wrong with the input, a person reads one line that says what to do."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from tests.celeb_df_tree import write_tree
+from tests.signoff_run import SignoffCase, write_case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[1]
+QUICK = ("--variants", "baseline", "--backend", "onnxruntime")
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> SignoffCase:
+    return write_case(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> SignoffCase:
+    case = write_case(tmp_path_factory.mktemp("built"))
+    assert case.build("--variants", "baseline", "q16", "--backend", "onnxruntime") == 0
+    return case
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> str:
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    assert "Traceback" not in error
+    return error
+
+
+def nothing(case: SignoffCase) -> None:
+    """The mistake is in the options."""
+
+
+def truncate_checkpoint(case: SignoffCase) -> None:
+    case.checkpoint.write_bytes(case.checkpoint.read_bytes()[:1000])
+
+
+def other_architecture(case: SignoffCase) -> None:
+    model = case.checkpoint.with_name("model.toml")
+    model.write_text(
+        model.read_text(encoding="utf-8").replace("test_efficientnet", "efficientnet_b0"), encoding="utf-8"
+    )
+
+
+def no_real_calibration_faces(case: SignoffCase) -> None:
+    shutil.rmtree(case.calibration / "Celeb-real")
+    shutil.rmtree(case.calibration / "YouTube-real")
+
+
+def undecodable_image(case: SignoffCase) -> None:
+    for image in case.calibration.rglob("*.png"):
+        image.write_bytes(b"no image")
+
+
+@pytest.mark.parametrize(
+    ("damage", "options", "expected"),
+    [
+        (lambda case: case.checkpoint.unlink(), QUICK, "no checkpoint at"),
+        (truncate_checkpoint, QUICK, "copy it again"),
+        (other_architecture, QUICK, "check architecture and head"),
+        (lambda case: case.checkpoint.with_name("model.toml").unlink(), QUICK, "--model FILE"),
+        (no_real_calibration_faces, QUICK, "both classes are needed"),
+        (undecodable_image, QUICK, "--skip-unreadable"),
+        (lambda case: shutil.rmtree(case.calibration), QUICK, "no data folder at"),
+        (nothing, ("--variants", "q9"), "unknown variant 'q9'"),
+        (nothing, ("--variants", "q8", "--backend", "tensorflow"), "unknown backend 'tensorflow'"),
+        (nothing, ("--variants", "q16", "--backend", "tensorrt-rtx", "--sm", "x"), "such as 8.6"),
+    ],
+)
+def test_build_engines_refuses(
+    damage: Callable[[SignoffCase], None],
+    options: tuple[str, ...],
+    expected: str,
+    case: SignoffCase,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    damage(case)
+    assert case.build(*options) == 2
+    assert expected in told(capsys)
+    assert not list(case.out.glob("engines/*"))
+
+
+def test_int8_without_calibration_set(case: SignoffCase, capsys: pytest.CaptureFixture[str]) -> None:
+    from engines.cli import main
+
+    arguments = [
+        "--checkpoint",
+        str(case.checkpoint),
+        "--out",
+        str(case.out),
+        "--variants",
+        "q8",
+        "--backend",
+        "onnxruntime",
+    ]
+    assert main(arguments) == 2
+    assert "INT8 needs calibration images; pass --calibration DATA" in told(capsys)
+
+
+def test_malicious_checkpoint_is_not_run(case: SignoffCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.export.test_checkpoint import Touch
+
+    path = case.checkpoint.with_name("evil.pth")
+    torch.save({"state_dict": Touch(tmp_path / "touched")}, path)
+    assert replace(case, checkpoint=path).build(*QUICK) == 2
+    assert "could run code" in told(capsys)
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize(("first", "shared"), [(0, "videos"), (1, "identities")])
+def test_overlapping_test_set(
+    first: int, shared: str, built: SignoffCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overlapping = write_tree(tmp_path / "test", first_identity=first)
+    assert replace(built, test=overlapping).evaluate() == 2
+    assert "calibration and test set share" in (message := told(capsys))
+    assert shared in message
+
+
+def test_unreadable_test_image_is_named_or_counted(
+    built: SignoffCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = replace(built, test=write_tree(tmp_path / "test", first_identity=200), out=tmp_path / "run")
+    shutil.copytree(built.out, case.out)
+    victim = sorted(case.test.rglob("*.png"))[3]
+    victim.write_bytes(victim.read_bytes()[:50])
+    assert case.evaluate() == 2
+    assert str(victim) in told(capsys)
+    assert case.evaluate("--skip-unreadable") == 0
+    assert "1 images did not decode" in capsys.readouterr().out
+    report = (case.out / "report/report.md").read_text(encoding="utf-8")
+    assert victim.name in report
+
+
+def test_empty_class_in_the_test_set(built: SignoffCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    test = write_tree(tmp_path / "test", first_identity=300)
+    shutil.rmtree(test / "Celeb-synthesis")
+    assert replace(built, test=test).evaluate() == 2
+    assert "both classes are needed" in told(capsys)
+
+
+@pytest.mark.parametrize("damage", ["missing", "{", "{}", '{"variants": 3}'])
+def test_damaged_spec(damage: str, built: SignoffCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    case = replace(built, out=tmp_path / "run")
+    shutil.copytree(built.out, case.out)
+    spec = case.out / "spec.json"
+    spec.unlink() if damage == "missing" else spec.write_text(damage, encoding="utf-8")
+    assert case.evaluate() == 2
+    assert "spec.json" in (message := told(capsys)) or "holds no run" in message
+
+
+def test_full_disk_is_one_line_and_leaves_nothing_half_written(case: SignoffCase) -> None:
+    """A limit on the size of files stands in for the full disk: the kernel refuses the write in the same place."""
+    script = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "from engines.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    arguments = ["--checkpoint", case.checkpoint, "--calibration", case.calibration, "--out", case.out, *QUICK]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "may not grow that large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in case.out.rglob("*") if path.is_file()] == [".lock"]
+    assert case.build(*QUICK) == 0
