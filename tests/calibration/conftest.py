@@ -1,0 +1,19 @@
+"""Graphs that several modules of this room quantize."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from export.onnx_from_torch import onnx_from_torch
+from tests.detectors import random_detector
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@pytest.fixture(scope="session")
+def b0_model() -> onnx.ModelProto:
+    """EfficientNet-B0 with random weights; it is shared, so tests do not change it."""
+    return onnx_from_torch(random_detector(architecture="efficientnet_b0", size=64))

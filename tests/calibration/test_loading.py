@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import calibration.loading as loading
+from calibration.celeb_df import samples_from_celeb_df
+from calibration.loading import BatchReader
+from export.contract import InputContract
+from export.errors import ImageError
+from export.preprocessing import array_from_file
+from tests.celeb_df_tree import write_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from calibration.samples import Sample
+
+CONTRACT = InputContract(32)
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> tuple[Sample, ...]:
+    return samples_from_celeb_df(write_tree(tmp_path, 0, videos=3, frames=2)).samples
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 5, 18, 100])
+def test_batches_are_the_images_in_order(samples: tuple[Sample, ...], batch_size: int) -> None:
+    reader = BatchReader(samples, CONTRACT, batch_size)
+    batches = list(reader)
+    assert len(batches) == len(reader) == -(-18 // batch_size)
+    assert tuple(sample for batch in batches for sample in batch.samples) == samples
+    expected = np.stack([array_from_file(sample.path, CONTRACT) for sample in samples])
+    np.testing.assert_array_equal(np.concatenate([batch.images for batch in batches]), expected)
+
+
+def test_unreadable_image_stops_the_reader_unless_it_may_skip(samples: tuple[Sample, ...]) -> None:
+    samples[7].path.write_bytes(samples[7].path.read_bytes()[:60])
+    with pytest.raises(ImageError, match="cannot decode"):
+        list(BatchReader(samples, CONTRACT, 4))
+    reader = BatchReader(samples, CONTRACT, 4, skip_unreadable=True)
+    for _ in range(2):
+        read = [sample for batch in reader for sample in batch.samples]
+        assert read == [*samples[:7], *samples[8:]]
+        assert reader.unreadable == [samples[7]]
+
+
+def test_decoding_runs_at_most_two_batches_ahead(samples: tuple[Sample, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = threading.Semaphore(0)
+    count = 0
+    lock = threading.Lock()
+
+    def counting(path: Path, contract: InputContract) -> NDArray[np.float32]:
+        nonlocal count
+        with lock:
+            count += 1
+        decoded.release()
+        return array_from_file(path, contract)
+
+    monkeypatch.setattr(loading, "array_from_file", counting)
+    batches = iter(BatchReader(samples, CONTRACT, 2))
+    next(batches)
+    for _ in range(4):
+        assert decoded.acquire(timeout=10)
+    # Two images were handed out, so that at most two batches of two besides them may have been started.
+    assert count <= 6
+
+
+def test_abandoned_reader_ends_its_threads(samples: tuple[Sample, ...]) -> None:
+    batches = iter(BatchReader(samples, CONTRACT, 2))
+    next(batches)
+    batches.close()  # type: ignore[attr-defined]  # a generator, declared as the Iterator it serves as
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
