@@ -1,0 +1,64 @@
+"""Noise with the statistics of natural images, and soft shapes to draw with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def power_law_noise(rng: np.random.Generator, size: int, exponent: float = 1.0) -> NDArray[np.float32]:
+    """Returns noise whose amplitude spectrum falls as 1/f^exponent, shape (size, size), mean 0, deviation 1.
+
+    Natural images have an exponent near 1 (Field, J. Opt. Soc. Am. A 1987).
+    """
+    spectrum = np.fft.rfft2(rng.standard_normal((size, size)))
+    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :])
+    frequency[0, 0] = np.inf
+    return _standardized(np.fft.irfft2(spectrum / frequency**exponent, s=(size, size)))
+
+
+def band_noise(
+    rng: np.random.Generator, size: int, centre: float, octaves: float = 1.0, stretch: float = 1.0
+) -> NDArray[np.float32]:
+    """Returns noise around one spatial frequency in cycles per pixel: pores, weave, or strands if stretched downwards."""
+    spectrum = np.fft.rfft2(rng.standard_normal((size, size)))
+    frequency = np.hypot(stretch * np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :])
+    distance = np.log2(np.maximum(frequency, 1e-6) / centre) / octaves
+    return _standardized(np.fft.irfft2(spectrum * np.exp(-(distance**2)), s=(size, size)))
+
+
+def disc(
+    x: NDArray[np.float32], y: NDArray[np.float32], a: float, b: float, power: float, soft: float
+) -> NDArray[np.float32]:
+    """Returns the mask of a superellipse with half axes `a` and `b`: 1 inside, 0 outside, `soft` wide edge."""
+    radius = (np.abs(x / a) ** power + np.abs(y / b) ** power) ** (1.0 / power)
+    return falloff((radius - 1.0) * min(a, b), soft)
+
+
+def stroke(distance: NDArray[np.float32], width: NDArray[np.float32] | float, soft: float) -> NDArray[np.float32]:
+    """Returns the mask of a line of half `width` around the places where `distance` is 0."""
+    return falloff(np.abs(distance) - width, soft)
+
+
+def falloff(distance: NDArray[np.float32], soft: float) -> NDArray[np.float32]:
+    """Maps a signed distance to 1 inside and 0 outside, smoothly over `soft`."""
+    t = np.clip(0.5 - distance / soft, 0.0, 1.0)
+    smooth: NDArray[np.float32] = (t * t * (3.0 - 2.0 * t)).astype(np.float32)
+    return smooth
+
+
+def painted(
+    canvas: NDArray[np.float32], colour: NDArray[np.float32], mask: NDArray[np.float32], opacity: float = 1.0
+) -> NDArray[np.float32]:
+    """Lays a colour, one (3,) or one per pixel (h, w, 3), over a canvas where a mask (h, w) says so."""
+    alpha = (opacity * mask)[..., None]
+    return (canvas + alpha * (colour - canvas)).astype(np.float32)
+
+
+def _standardized(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    centred = values - values.mean()
+    return (centred / max(float(centred.std()), 1e-9)).astype(np.float32)
