@@ -101,11 +101,14 @@ class _Training:
         self, contract: ModelContract, plan: TrainingPlan, images: torch.Tensor, labels: torch.Tensor
     ) -> None:
         torch.manual_seed(plan.seed)
+        torch.set_flush_denormal(True)  # denormal numbers are slow and mean nothing here
         self._plan = plan
         self._images, self._labels = images, labels
         self._mean = torch.tensor(contract.input.mean).view(1, 3, 1, 1)
         self._std = torch.tensor(contract.input.std).view(1, 3, 1, 1)
         self._module = module_from_contract(contract).to(memory_format=torch.channels_last)
+        # timm draws the weights of a classifier with one output from [-1, 1], which drowns the first epoch in noise.
+        nn.init.zeros_(self._module.get_classifier().weight)  # type: ignore[operator]  # a method of every timm model
         decayed = [p for p in self._module.parameters() if p.ndim > 1]
         plain = [p for p in self._module.parameters() if p.ndim <= 1]
         self._optimizer = torch.optim.AdamW(
@@ -162,6 +165,7 @@ class _Training:
             nn.utils.clip_grad_norm_(self._module.parameters(), 5.0)
             self._optimizer.step()
             losses.append(float(loss.detach()))
+            if step % 24 == 23: print(step, np.mean(losses[-24:]), __import__("time").time(), flush=True)
         return float(np.mean(losses))
 
     def _set_rate(self, frozen: bool, progress: float) -> None:

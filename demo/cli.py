@@ -1,0 +1,59 @@
+"""The command `signoff-demo`: from no data at all to the complete report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from export import __version__
+from export.command import run_command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EXAMPLE = """examples:
+  signoff-demo --out runs/demo
+  signoff-demo --out runs/small --backbone efficientnet_b0 --size 64 --epochs 2 --videos 40
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs `signoff-demo`; returns 0, or 2 if something the user can mend is wrong."""
+    arguments = parsed_arguments(argv)
+    return run_command("signoff-demo", lambda: _run(arguments))
+
+
+def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(
+        prog="signoff-demo",
+        description="Draws faces and face swaps, trains a detector on them, builds its engines and writes the report.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"engine-signoff {__version__}")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="run folder; data and model lie in it")
+    parser.add_argument("--backbone", default="tf_efficientnet_b5", metavar="NAME", help="timm model (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=128, metavar="PX", help="network input (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=4, metavar="N", help="passes over the faces (default: %(default)s)")
+    parser.add_argument("--videos", type=int, default=518, metavar="N", help="test videos (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of faces and training (default: %(default)s)")
+    return parser.parse_args(argv)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Imported here, so that --help and a mistyped option answer at once.
+    from demo.pipeline import DemoRequest, run_demo
+    from evaluate.summary import summary_from_record
+
+    request = DemoRequest(
+        arguments.out, arguments.backbone, arguments.size, arguments.epochs, arguments.videos, arguments.seed
+    )
+    record, paths = run_demo(request, announce=print)
+    print(summary_from_record(record, paths))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

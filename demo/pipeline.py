@@ -1,0 +1,91 @@
+"""`signoff-demo` as one call: data, detector, engines, report; every step reuses what is still true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from demo.dataset import make_split, plan_of_split
+from demo.training import TrainingPlan, train_detector
+from engines.backend import default_backends
+from engines.pipeline import BuildRequest, build_engines
+from evaluate.pipeline import EvaluationRequest, evaluate_engines
+from export.contract import InputContract, ModelContract, toml_from_contract
+from export.errors import DataError
+from export.sidecar import write_text
+from export.variant import DEFAULT_VARIANTS, variant_from_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from evaluate.record import ReportRecord
+
+FEWEST_VIDEOS = 20
+
+
+@dataclass(frozen=True)
+class DemoRequest:
+    """What `signoff-demo` was asked for.
+
+    Attributes:
+        out: Run folder; data and model lie in it, too.
+        backbone: timm model to train.
+        size: Network input in pixels.
+        epochs: Passes over the training faces, the last one with batch-norm statistics frozen.
+        videos: Test videos; 518 gives the class sizes of Celeb-DF-v2's list.
+        seed: Seed of faces and training.
+    """
+
+    out: Path
+    backbone: str = "tf_efficientnet_b5"
+    size: int = 128
+    epochs: int = 4
+    videos: int = 518
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.videos < FEWEST_VIDEOS:
+            raise DataError(f"--videos {self.videos}; expected at least {FEWEST_VIDEOS}, so that every split has both classes")
+        if self.epochs < 1:
+            raise DataError(f"--epochs {self.epochs}; expected at least 1")
+
+
+def run_demo(request: DemoRequest, announce: Callable[[str], None]) -> tuple[ReportRecord, tuple[Path, ...]]:
+    """Runs every step.
+
+    Args:
+        request: What to do.
+        announce: Gets a line per step and per file that is made.
+
+    Returns:
+        The record that report.json holds, and the files a reader opens first.
+
+    Raises:
+        SignoffError: Anything the user can mend.
+    """
+    data = request.out / "data"
+    contract = ModelContract(request.backbone, InputContract(request.size))
+    announce("step 1 of 4: drawing faces and face swaps")
+    train = make_split(data, plan_of_split("train", request.seed, request.videos))
+    for split in ("calibration", "test"):
+        make_split(data, plan_of_split(split, request.seed, request.videos))
+    announce(f"step 2 of 4: training {request.backbone}")
+    plan = TrainingPlan(epochs=max(request.epochs - 1, 0), frozen_epochs=1, seed=request.seed)
+    checkpoint = train_detector(request.out / "model" / "checkpoint.safetensors", contract, train, plan)
+    write_text(checkpoint.path.with_name("model.toml"), toml_from_contract(contract))
+    announce("step 3 of 4: build-engines")
+    build_engines(
+        BuildRequest(
+            out=request.out,
+            checkpoint=checkpoint.path,
+            contract=contract,
+            variants=tuple(variant_from_name(name) for name in DEFAULT_VARIANTS),
+            backends=default_backends(),
+            calibration=data / "calibration",
+            seed=request.seed,
+        ),
+        announce=announce,
+    )
+    announce("step 4 of 4: evaluate-engines")
+    return evaluate_engines(EvaluationRequest(request.out, data / "test"), announce)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from calibration.celeb_df import samples_from_celeb_df
+from demo import training
+from demo.training import TrainingError, TrainingPlan, train_detector
+from export.checkpoint import detector_from_checkpoint
+from tests.celeb_df_tree import write_tree
+from tests.detectors import contract_for_tests
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from calibration.samples import SampleSet
+
+CONTRACT = contract_for_tests(size=32)
+PLAN = TrainingPlan(epochs=2, frozen_epochs=1, batch_size=4)
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> SampleSet:
+    return samples_from_celeb_df(write_tree(tmp_path_factory.mktemp("train"), 0))
+
+
+@pytest.fixture(scope="module")
+def trained(samples: SampleSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "checkpoint.safetensors"
+    train_detector(path, CONTRACT, samples, PLAN)
+    return path
+
+
+def test_checkpoint_loads_with_full_coverage(trained: Path) -> None:
+    assert detector_from_checkpoint(trained, CONTRACT).parameter_count > 90_000
+
+
+def test_training_again_is_reused(trained: Path, samples: SampleSet) -> None:
+    before = trained.stat().st_mtime_ns
+    train_detector(trained, CONTRACT, samples, PLAN)
+    assert trained.stat().st_mtime_ns == before
+    assert not list(trained.parent.glob("*.resume.pt"))
+
+
+def test_the_same_seed_trains_the_same_weights(trained: Path, samples: SampleSet, tmp_path: Path) -> None:
+    again = train_detector(tmp_path / "again.safetensors", CONTRACT, samples, PLAN)
+    assert again.path.read_bytes() == trained.read_bytes()
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_interrupted_training_resumes_to_the_same_weights(
+    stop_after: int, trained: Path, samples: SampleSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = training._Training._train_epoch
+    calls = []
+
+    def interrupted(self: training._Training, label: str) -> float:
+        calls.append(label)
+        if len(calls) > stop_after:
+            raise KeyboardInterrupt
+        return original(self, label)
+
+    path = tmp_path / "checkpoint.safetensors"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training._Training, "_train_epoch", interrupted)
+        train_detector(path, CONTRACT, samples, PLAN)
+    assert not path.exists()
+    torch.rand(7)  # what happened in between must not matter
+    train_detector(path, CONTRACT, samples, PLAN)
+    assert path.read_bytes() == trained.read_bytes()
+
+
+def test_frozen_epoch_leaves_the_statistics_alone(samples: SampleSet, tmp_path: Path) -> None:
+    weights = [
+        load_file(train_detector(tmp_path / f"{frozen}.safetensors", CONTRACT, samples, plan).path)
+        for frozen, plan in (
+            (0, TrainingPlan(epochs=2, frozen_epochs=0, batch_size=4)),
+            (1, TrainingPlan(epochs=2, frozen_epochs=1, batch_size=4)),
+        )
+    ]
+    assert torch.equal(weights[0]["bn1.running_var"], weights[1]["bn1.running_var"])
+    assert not torch.equal(weights[0]["conv_head.weight"], weights[1]["conv_head.weight"])
+
+
+def test_exploding_logits_are_refused(samples: SampleSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "LARGEST_LOGIT", 1e-6)
+    with pytest.raises(TrainingError, match="some images explode"):
+        train_detector(tmp_path / "x.safetensors", CONTRACT, samples, PLAN)
+    assert not (tmp_path / "x.safetensors").exists()
