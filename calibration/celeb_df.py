@@ -19,8 +19,9 @@ from export.errors import DataError
 Split = Literal["all", "listed", "unlisted"]
 
 LIST_NAME = "List_of_testing_videos.txt"
-FOLDERS = {"celeb-real": False, "youtube-real": False, "celeb-synthesis": True}
+FOLDERS = {"Celeb-real": False, "YouTube-real": False, "Celeb-synthesis": True}
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+_SPELLING = {name.lower(): name for name in FOLDERS}
 _IDENTITY = re.compile(r"id[0-9]+")
 
 
@@ -36,14 +37,14 @@ def samples_from_celeb_df(root: Path, split: Split = "all") -> SampleSet:
     """
     if not root.is_dir():
         raise DataError(f"no data folder at {root}")
-    labelled = {path: FOLDERS[path.name.lower()] for path in sorted(root.iterdir()) if path.name.lower() in FOLDERS}
-    if not labelled:
-        raise DataError(f"{root} has none of the folders Celeb-real, YouTube-real, Celeb-synthesis")
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name.lower() in _SPELLING]
+    if not folders:
+        raise DataError(f"{root} has none of the folders {', '.join(FOLDERS)}")
     listed = _listed_videos(root, split)
     samples = [
         sample
-        for folder, is_fake in labelled.items()
-        for sample in _samples_of_folder(folder, is_fake)
+        for folder in folders
+        for sample in _samples_of_folder(folder)
         if split == "all" or (sample.video.lower() in listed) == (split == "listed")
     ]
     if not samples:
@@ -58,14 +59,25 @@ def has_test_list(root: Path) -> bool:
     return (root / LIST_NAME).is_file()
 
 
-def _samples_of_folder(folder: Path, is_fake: bool) -> list[Sample]:
+def _samples_of_folder(folder: Path) -> list[Sample]:
+    # Names are spelled alike whatever the folder's case, or an overlap of two data sets could go unseen.
+    kind = _SPELLING[folder.name.lower()]
     samples = []
-    for video in sorted(path for path in folder.iterdir() if path.is_dir()):
-        name = f"{folder.name}/{video.name}.mp4"
-        identities = tuple(_IDENTITY.findall(video.name)) or (f"{folder.name}/{video.name}",)
-        frames = sorted(path for path in video.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-        samples += [Sample(frame, is_fake, name, identities) for frame in frames]
+    for video in sorted(path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path)):
+        name = f"{kind}/{video.name}.mp4"
+        identities = tuple(_IDENTITY.findall(video.name)) or (f"{kind}/{video.name}",)
+        frames = sorted(path for path in video.iterdir() if _is_frame(path))
+        samples += [Sample(frame, FOLDERS[kind], name, identities) for frame in frames]
     return samples
+
+
+def _is_frame(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(path)
+
+
+def _is_hidden(path: Path) -> bool:
+    """Tells editors' and file managers' litter, such as `.ipynb_checkpoints` and `._000.jpg`, from data."""
+    return path.name.startswith(".")
 
 
 def _listed_videos(root: Path, split: Split) -> frozenset[str]:
@@ -78,10 +90,10 @@ def _listed_videos(root: Path, split: Split) -> frozenset[str]:
         if not line.strip():
             continue
         digit, _, video = line.strip().partition(" ")
-        folder = video.partition("/")[0].lower()
-        if digit not in ("0", "1") or folder not in FOLDERS:
+        kind = _SPELLING.get(video.partition("/")[0].lower())
+        if digit not in ("0", "1") or kind is None:
             raise DataError(f"{root / LIST_NAME}:{number}: {line!r}; expected '1 Celeb-real/id0_0000.mp4' or '0 ...'")
-        if (digit == "0") != FOLDERS[folder]:
+        if (digit == "0") != FOLDERS[kind]:
             raise DataError(f"{root / LIST_NAME}:{number}: {line!r}; 1 means real and 0 fake, but the folder disagrees")
         videos.add(str(Path(video).with_suffix(".mp4").as_posix()).lower())
     return frozenset(videos)

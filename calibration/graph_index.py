@@ -28,7 +28,7 @@ class GraphIndex:
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.graph = graph
-        self.initializers = {tensor.name: tensor for tensor in graph.initializer}
+        self.initializers: dict[str, onnx.TensorProto] = {tensor.name: tensor for tensor in graph.initializer}
 
     @cached_property
     def producers(self) -> dict[str, onnx.NodeProto]:
@@ -62,17 +62,18 @@ class GraphIndex:
 
     def constant_tensor(self, name: str) -> onnx.TensorProto | None:
         """Returns the initializer or `Constant` value of that name, None if the tensor is computed."""
-        if name in self.initializers:
-            return self.initializers[name]
         node = self.producers.get(name)
-        if node is None or node.op_type != "Constant":
-            return None
-        for item in node.attribute:
-            if item.name == "value":
-                return item.t
-        return None
+        if node is not None and node.op_type == "Constant":
+            value: onnx.TensorProto | None = attribute(node, "value")
+            return value
+        return self.initializers.get(name)
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
     """Returns the value of a node's attribute, or the default if it is not set."""
     return next((helper.get_attribute_value(item) for item in node.attribute if item.name == name), default)
+
+
+def default_opset(model: onnx.ModelProto) -> int:
+    """Returns the version of ONNX's default operator set that a model asks for, 0 if it asks for none."""
+    return next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)

@@ -16,6 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from calibration.errors import QuantizationError
+from calibration.graph_index import default_opset
 from calibration.ranges import LEVELS
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def _add_metadata(model: onnx.ModelProto, table: CalibrationTable, placement: Pl
 
 
 def _require_opset(model: onnx.ModelProto) -> None:
-    version = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    version = default_opset(model)
     if version < SMALLEST_OPSET:
         raise QuantizationError(
             f"the model has ONNX opset {version}; FP16 scales need {SMALLEST_OPSET} or later, export it again"

@@ -60,23 +60,6 @@ class Layer:
         return math.prod(self.weight_shape)
 
 
-@dataclass(frozen=True)
-class Residual:
-    """An addition that closes a residual branch.
-
-    Attributes:
-        node: Name of the Add.
-        input_index: Which of its inputs is the identity.
-        tensor: The tensor there.
-        branch_layer: The layer whose output arrives at the other input.
-    """
-
-    node: str
-    input_index: int
-    tensor: str
-    branch_layer: str
-
-
 def layers_from_graph(graph: onnx.GraphProto) -> tuple[Layer, ...]:
     """Finds the layers with constant weights, in graph order.
 
@@ -99,22 +82,6 @@ def layers_from_graph(graph: onnx.GraphProto) -> tuple[Layer, ...]:
         for node in graph.node
         if is_layer(node, index)
     )
-
-
-def residuals_from_graph(graph: onnx.GraphProto) -> tuple[Residual, ...]:
-    """Finds additions `layer(...) + identity`; the identity is the input that fewer layers lead to."""
-    index = GraphIndex(graph)
-    depth = _depths(index)
-    found = []
-    for node in graph.node:
-        if node.op_type != "Add" or any(name not in index.producers for name in node.input):
-            continue
-        first, second = (depth[name] for name in node.input)
-        identity = 0 if first < second else 1
-        branch = index.producers[node.input[1 - identity]]
-        if first != second and is_layer(branch, index):
-            found.append(Residual(node.name, identity, node.input[identity], branch.name))
-    return tuple(found)
 
 
 def is_layer(node: onnx.NodeProto, index: GraphIndex) -> bool:
@@ -212,12 +179,3 @@ def _layers_between_pool_and_gate(gated: str, gate: str, index: GraphIndex) -> l
             layers.append(node.name)
         pending += node.input
     return layers
-
-
-def _depths(index: GraphIndex) -> dict[str, int]:
-    """Returns the largest number of layers on a path from the input to each tensor."""
-    depth: dict[str, int] = {}
-    for node in index.graph.node:
-        before = max((depth.get(name, 0) for name in node.input), default=0)
-        depth.update(dict.fromkeys(node.output, before + is_layer(node, index)))
-    return depth

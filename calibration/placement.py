@@ -13,7 +13,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from calibration.errors import QuantizationError
-from calibration.layers import Layer, Role, layers_from_graph, residuals_from_graph
+from calibration.layers import Layer, Role, layers_from_graph
+from calibration.residuals import residuals_from_graph
 
 if TYPE_CHECKING:
     import onnx
@@ -27,7 +28,7 @@ class PlacementPolicy:
         stem: The convolution that reads the image.
         depthwise: Depthwise convolutions.
         squeeze_excite: The two layers of each squeeze-and-excitation gate.
-        head: The last convolution before the classifier's pooling.
+        head: The last layer before the classifier.
         classifier: The layer that makes the logit.
         residual: Identity inputs of residual additions whose branch ends in a quantized layer.
         smallest_weight: Layers with fewer weights than this stay float: they save no size worth their error.

@@ -114,10 +114,11 @@ def _quantizer_findings(typed: TypedGraph, node: onnx.NodeProto) -> Iterator[Fin
     if not uses or strangers or node.output[0] in typed.outputs:
         reader = strangers[0] if strangers else "the graph's output or nobody"
         yield Finding("pairing", node.name, f"its result is read by {reader}; only DequantizeLinear may read it")
-    for use in uses:
-        own, other = typed.scale(node), typed.scale(use.node)
-        if use.node.op_type == DEQUANTIZE and own is not None and other is not None and not np.array_equal(own, other):
-            yield Finding("pairing", use.node.name, f"its scale is not the one of {node.name}")
+    own = typed.scale(node)
+    for dequantizer in (use.node for use in uses if use.node.op_type == DEQUANTIZE):
+        other = typed.scale(dequantizer)
+        if own is not None and other is not None and not np.array_equal(own, other):
+            yield Finding("pairing", dequantizer.name, f"its scale is not the one of {node.name}")
 
 
 def _axis_findings(typed: TypedGraph, node: onnx.NodeProto) -> Iterator[Finding]:

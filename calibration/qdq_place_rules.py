@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onnx import TensorProto
+
 from calibration.layers import LAYER_OPS
-from calibration.typed_graph import DEQUANTIZE, PAIR_OPS, Finding, TypedGraph, type_name
+from calibration.typed_graph import PAIR_OPS, QUANTIZE, Finding, TypedGraph, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +20,7 @@ _INTEGER_OPS = frozenset({"ConvInteger", "MatMulInteger", "DynamicQuantizeLinear
 _ACTIVATION_OPS = frozenset(
     {"Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Sigmoid", "Swish", "Tanh"}
 )
+_FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE})
 
 
 def integer_operators(typed: TypedGraph) -> Iterator[Finding]:
@@ -70,13 +73,10 @@ def operand_types(typed: TypedGraph) -> Iterator[Finding]:
             message = f"a Cast ({node.name}) reads it, which hides the pair from the layer behind"
             yield Finding("operand-type", dequantizer.name, message)
             continue
-        own = typed.element_type(dequantizer.input[1])
-        others = {typed.element_type(name) for name in node.input if name and typed.dequantizer(name) is None} - {0}
-        others |= {typed.element_type(d.input[1]) for n in node.input if (d := typed.dequantizer(n)) is not None}
-        if len(others | {own}) > 1:
-            wrong = next(iter(sorted(others - {own})))
-            message = f"mixes a dequantized {type_name(own)} with {type_name(wrong)}; TensorRT wants one type"
-            yield Finding("operand-type", node.name, message)
+        types = {typed.element_type(name) for name in node.input if name} & _FLOAT_TYPES
+        if len(types) > 1:
+            names = " and ".join(type_name(found) for found in sorted(types))
+            yield Finding("operand-type", node.name, f"reads {names}, one of them dequantized; TensorRT wants one type")
 
 
 PLACE_RULES: tuple[Rule, ...] = (
@@ -92,7 +92,7 @@ def _origin(typed: TypedGraph, name: str) -> str:
     """Returns the tensor before a Q/DQ pair, or the tensor itself if it comes from elsewhere."""
     dequantizer = typed.dequantizer(name)
     quantizer = typed.producers.get(dequantizer.input[0]) if dequantizer is not None else None
-    return quantizer.input[0] if quantizer is not None and quantizer.op_type in PAIR_OPS - {DEQUANTIZE} else name
+    return quantizer.input[0] if quantizer is not None and quantizer.op_type == QUANTIZE else name
 
 
 def _is_layer_output(typed: TypedGraph, dequantizer: onnx.NodeProto) -> bool:

@@ -7,13 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
+from onnx import TensorProto
 
-from calibration.graph_index import GraphIndex
+from calibration.graph_index import GraphIndex, attribute, default_opset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import onnx
     from numpy.typing import NDArray
 
 QUANTIZE = "QuantizeLinear"
@@ -46,7 +47,7 @@ class TypedGraph(GraphIndex):
     @property
     def opset(self) -> int:
         """Version of the default operator set."""
-        return next((entry.version for entry in self._model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+        return default_opset(self._model)
 
     @property
     def pair_nodes(self) -> Iterator[onnx.NodeProto]:
@@ -55,8 +56,7 @@ class TypedGraph(GraphIndex):
 
     def element_type(self, name: str) -> int:
         """Returns the ONNX element type of a tensor, 0 if it cannot be told."""
-        constant = self.constant_tensor(name)
-        return constant.data_type if constant is not None else self._inferred.get(name, 0)
+        return self._type(name, self._types)
 
     def scale(self, node: onnx.NodeProto) -> NDArray[np.float64] | None:
         """Returns the scale of a Q or DQ node, None if it is not constant."""
@@ -76,12 +76,34 @@ class TypedGraph(GraphIndex):
         return self.constant_tensor(node.input[0])
 
     @cached_property
-    def _inferred(self) -> dict[str, int]:
-        inferred = onnx.shape_inference.infer_shapes(self._model).graph
-        values = [*inferred.input, *inferred.value_info, *inferred.output]
-        return {value.name: value.type.tensor_type.elem_type for value in values}
+    def _types(self) -> dict[str, int]:
+        """Element types of computed tensors.
+
+        ONNX's own inference gives up on the malformed graphs that a linter is for. Here a cast and a Q/DQ node decide
+        by themselves; any other output has its declared type, or else that of the first input.
+        """
+        values = [*self.graph.input, *self.graph.value_info, *self.graph.output]
+        types = {value.name: int(value.type.tensor_type.elem_type) for value in values}
+        for node in self.graph.node:
+            for output in node.output:
+                first = node.input[0] if node.input else ""
+                types[output] = self._decided_type(node) or types.get(output) or self._type(first, types)
+        return types
+
+    def _decided_type(self, node: onnx.NodeProto) -> int:
+        if node.op_type == "Cast":
+            return int(attribute(node, "to"))
+        if node.op_type == DEQUANTIZE:
+            return self._type(node.input[1], {})
+        if node.op_type == QUANTIZE and len(node.input) > 2:
+            return self._type(node.input[2], {})
+        return int(attribute(node, "output_dtype", 0)) or (TensorProto.UINT8 if node.op_type == QUANTIZE else 0)
+
+    def _type(self, name: str, types: dict[str, int]) -> int:
+        constant = self.constant_tensor(name)
+        return types.get(name, 0) if constant is None else int(constant.data_type)
 
 
 def type_name(element_type: int) -> str:
     """Returns `FLOAT16` for 10 and so on."""
-    return str(onnx.TensorProto.DataType.Name(element_type))
+    return str(TensorProto.DataType.Name(element_type))

@@ -52,7 +52,9 @@ def test_litter_is_not_data(tree: Path) -> None:
 
 def test_list_splits_the_videos(tree: Path) -> None:
     assert not has_test_list(tree)
-    (tree / LIST_NAME).write_text("1 YouTube-real/00000.mp4\r\n0 Celeb-synthesis/id0_id1_0000.mp4\n\n", encoding="utf-8")
+    (tree / LIST_NAME).write_text(
+        "1 YouTube-real/00000.mp4\r\n0 Celeb-synthesis/id0_id1_0000.mp4\n\n", encoding="utf-8"
+    )
     assert has_test_list(tree)
     listed, unlisted = samples_from_celeb_df(tree, "listed"), samples_from_celeb_df(tree, "unlisted")
     assert listed.videos == {"YouTube-real/00000.mp4", "Celeb-synthesis/id0_id1_0000.mp4"}

@@ -24,8 +24,8 @@ from calibration.qdq_lint import lint_qdq
 from calibration.table import CalibrationTable, TensorRange
 from export.contract import METADATA_KEY as CONTRACT_KEY
 from export.half_precision import fp16_from_fp32
-from export.runners import OnnxRunner
-from tests.calibration.planted import DIGEST, EVERYTHING, planted_table, quantized_model
+from export.runners import OnnxRunner, session_from_model
+from tests.calibration.planted import DIGEST, EVERYTHING, planted_table, quantized_model, with_outputs
 from tests.calibration.torch_graph import run_in_torch
 
 if TYPE_CHECKING:
@@ -45,15 +45,15 @@ def test_logits_are_those_of_fake_quantization_in_torch(
     fp32_model: onnx.ModelProto, policy: PlacementPolicy, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    images = rng.standard_normal((6, 3, 64, 64)).astype(np.float32)
+    images = rng.standard_normal((7, 3, 64, 64)).astype(np.float32)
     placement = placement_from_graph(fp32_model.graph, policy)
     table = planted_table(placement, rng)
     expected = run_in_torch(fp32_model, images, placement, {t: r.amax for t, r in table.ranges.items()})
     got = infer(int8_from_fp32(fp32_model, table, placement, DIGEST), images)
     effect = np.abs(expected - infer(fp32_model, images)).max()
     assert effect > 1e-3
-    # Sums in another order may move a value across a rounding boundary, which is far less than quantization itself.
-    assert np.abs(got - expected).max() < 0.05 * effect
+    # Sums in another order may move a value across a rounding boundary, which shows in the logit of that image only.
+    assert np.median(np.abs(got - expected)) < 1e-3 * effect
 
 
 def test_torch_walks_the_float_graph_faithfully(fp32_model: onnx.ModelProto) -> None:
@@ -118,13 +118,16 @@ def test_conversion_to_fp16_changes_no_integer_and_no_scale(
         np.testing.assert_array_equal(after[name], before[name])
 
 
-def test_fp16_graph_gives_the_logits_of_the_fp32_graph(fp32_model: onnx.ModelProto) -> None:
+def test_fp16_graph_computes_what_the_fp32_graph_does(fp32_model: onnx.ModelProto) -> None:
     """ONNX Runtime would quantize biases with FP16 scales, which underflow, if the runner let it."""
-    images = np.random.default_rng(5).standard_normal((6, 3, 64, 64)).astype(np.float32)
+    images = np.random.default_rng(5).standard_normal((4, 3, 64, 64)).astype(np.float32)
+    outputs = [node.output[0] for node in fp32_model.graph.node if node.op_type == "Conv"]
     quantized = quantized_model(fp32_model, PlacementPolicy())
-    got, expected = infer(fp16_from_fp32(quantized), images), infer(quantized, images)
-    effect = np.abs(expected - infer(fp32_model, images)).max()
-    assert np.abs(got - expected).max() < 0.5 * effect
+    expected = session_from_model(with_outputs(quantized, outputs)).run(outputs, {"image": images})
+    got = session_from_model(with_outputs(fp16_from_fp32(quantized), outputs)).run(outputs, {"image": images})
+    for name, reference, value in zip(outputs, expected, got, strict=True):
+        noise = np.mean((value.astype(np.float64) - reference) ** 2)
+        assert 10 * np.log10(np.var(reference) / noise) > 20, name
 
 
 def test_float_readers_keep_the_float_tensor(b0_model: onnx.ModelProto) -> None:
@@ -194,12 +197,14 @@ def test_opset_without_fp16_scales_is_refused(fp32_model: onnx.ModelProto) -> No
         quantized_model(fp32_model, PlacementPolicy())
 
 
-def test_network_with_shared_weights_quantizes_each_use(fp32_model: onnx.ModelProto) -> None:
-    """Two layers that share one weight each get their own copy with the scales of their axis."""
-    nodes = {node.name: node for node in fp32_model.graph.node}
-    twin, other = (name for name, node in nodes.items() if node.op_type == "Conv" and name.endswith(".se.conv_reduce"))
-    weight = nodes[twin].input[1]
-    stored = {tensor.name: tensor for tensor in fp32_model.graph.initializer}
-    if list(stored[weight].dims) == list(stored[nodes[other].input[1]].dims):
-        nodes[other].input[1] = weight
-    assert lint_qdq(quantized_model(fp32_model, EVERYTHING)) == ()
+def test_layers_that_share_a_weight_each_get_their_own_copy(b0_model: onnx.ModelProto) -> None:
+    model = with_outputs(b0_model, [])
+    first, second = (node for node in model.graph.node if node.name in ("blocks.3.1.conv_pw", "blocks.3.2.conv_pw"))
+    second.input[1] = first.input[1]
+    quantized = quantized_model(model, PlacementPolicy())
+    weights = {node.name: node.input[1] for node in quantized.graph.node if node.name in (first.name, second.name)}
+    assert len(set(weights.values())) == 2
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in quantized.graph.initializer}
+    own, other = (stored[f"{name}/{first.name}.weight.int8"] for name in weights)
+    np.testing.assert_array_equal(own, other)
+    assert lint_qdq(quantized) == ()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 import torch
@@ -8,7 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from calibration.errors import QuantizationError
-from calibration.layers import Role, layers_from_graph, residuals_from_graph
+from calibration.layers import Role, layers_from_graph
+from calibration.residuals import residuals_from_graph
 from export.onnx_from_torch import onnx_from_torch
 from tests.detectors import random_detector
 
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
     from export.checkpoint import Detector
 
 
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
 def named(model: onnx.ModelProto, role: Role) -> set[str]:
     return {layer.name for layer in layers_from_graph(model.graph) if layer.role is role}
 
 
-def modules(detector: Detector, kind: type[nn.Module]) -> dict[str, nn.Module]:
+def modules(detector: Detector, kind: type[Kind]) -> dict[str, Kind]:
     return {name: module for name, module in detector.module.named_modules() if isinstance(module, kind)}
 
 
@@ -33,20 +37,19 @@ def b0_detector() -> Detector:
 
 def test_every_layer_of_the_module_is_found(b0_model: onnx.ModelProto, b0_detector: Detector) -> None:
     layers = layers_from_graph(b0_model.graph)
-    expected = modules(b0_detector, nn.Conv2d) | modules(b0_detector, nn.Linear)
+    expected = {name: layer.weight for name, layer in modules(b0_detector, nn.Conv2d).items()}
+    expected |= {name: layer.weight for name, layer in modules(b0_detector, nn.Linear).items()}
     assert {layer.name for layer in layers} == set(expected)
     for layer in layers:
-        weight = expected[layer.name].weight
-        assert isinstance(weight, torch.Tensor)
+        weight = expected[layer.name]
         assert (layer.weight_shape, layer.channel_axis) == (tuple(weight.shape), 0)
         assert layer.weight_count == weight.numel()
 
 
 def test_roles_agree_with_the_module(b0_model: onnx.ModelProto, b0_detector: Detector) -> None:
     convolutions = modules(b0_detector, nn.Conv2d)
-    assert named(b0_model, Role.DEPTHWISE) == {
-        name for name, conv in convolutions.items() if conv.groups == conv.in_channels > 1  # type: ignore[comparison-overlap]
-    }
+    depthwise = {name for name, conv in convolutions.items() if conv.groups == conv.in_channels > 1}
+    assert named(b0_model, Role.DEPTHWISE) == depthwise
     assert named(b0_model, Role.SQUEEZE_EXCITE) == {name for name in convolutions if ".se." in name}
     assert named(b0_model, Role.STEM) == {"conv_stem"}
     assert named(b0_model, Role.HEAD) == {"conv_head"}
@@ -111,7 +114,9 @@ def test_addition_of_equally_deep_branches_has_no_identity() -> None:
     assert residuals_from_graph(graph_of(nodes, {"a": (8, 8)})) == ()
 
 
-@pytest.mark.parametrize(("names", "message"), [(("same", "same"), "named 'same'"), (("one", ""), "Gemm node has no name")])
+@pytest.mark.parametrize(
+    ("names", "message"), [(("same", "same"), "named 'same'"), (("one", ""), "Gemm node has no name")]
+)
 def test_nodes_need_names(names: tuple[str, str], message: str) -> None:
     nodes = [
         helper.make_node("Gemm", ["x", "a"], ["t"], name=names[0]),

@@ -4,7 +4,6 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import pytest
 from onnx import numpy_helper
 
@@ -16,12 +15,14 @@ from calibration.placement import PlacementPolicy, placement_from_graph
 from calibration.ranges import amax_from_histogram
 from export.contract import InputContract
 from export.runners import session_from_model
-from tests.calibration.planted import EVERYTHING
+from tests.calibration.planted import EVERYTHING, with_outputs
 from tests.celeb_df_tree import write_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import onnx
 
     from calibration.samples import Sample
 
@@ -35,10 +36,8 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sample, ...]:
 
 def all_values(model: onnx.ModelProto, tensors: tuple[str, ...], images: np.ndarray) -> dict[str, np.ndarray]:
     """Computes tensors on all images in one run."""
-    probe = onnx.ModelProto.FromString(model.SerializeToString())
     computed = [name for name in tensors if name != "image"]
-    probe.graph.output.extend(onnx.helper.make_tensor_value_info(name, 1, None) for name in computed)
-    values = session_from_model(probe).run(computed, {"image": images})
+    values = session_from_model(with_outputs(model, computed)).run(computed, {"image": images})
     return {"image": images, **dict(zip(computed, values, strict=True))}
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -54,8 +54,8 @@ def test_every_layer_is_either_quantized_or_float(b0_model: onnx.ModelProto, pol
 
 @pytest.mark.parametrize("role", [Role.STEM, Role.DEPTHWISE, Role.SQUEEZE_EXCITE, Role.HEAD, Role.CLASSIFIER])
 def test_each_role_has_its_switch(b0_model: onnx.ModelProto, role: Role) -> None:
-    field = role.value.replace("-", "_")
-    kept = placement_from_graph(b0_model.graph, replace(EVERYTHING, **{field: False})).float_layers
+    switch: dict[str, Any] = {role.value.replace("-", "_"): False}
+    kept = placement_from_graph(b0_model.graph, replace(EVERYTHING, **switch)).float_layers
     assert {layer.role for layer in kept} == {role}
     assert all(role.value in layer.reason for layer in kept)
 

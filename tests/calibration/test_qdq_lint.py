@@ -24,7 +24,8 @@ DEQUANTIZER = f"{INPUT}/DequantizeLinear"
 
 
 def node_named(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
-    return next(node for node in model.graph.node if node.name == name)
+    node: onnx.NodeProto = next(node for node in model.graph.node if node.name == name)
+    return node
 
 
 def replace_constant(model: onnx.ModelProto, name: str, value: np.ndarray) -> None:
@@ -123,9 +124,7 @@ def int32_bias(model: onnx.ModelProto) -> None:
         add_constant(model, "planted.bias", np.zeros(192, np.int32)),
         add_constant(model, "planted.scale", np.full(192, 0.01, np.float16)),
     ]
-    model.graph.node.insert(
-        0, helper.make_node("DequantizeLinear", names, ["planted"], name="planted bias", axis=0)
-    )
+    model.graph.node.insert(0, helper.make_node("DequantizeLinear", names, ["planted"], name="planted bias", axis=0))
     node_named(model, LAYER).input[2] = "planted"
 
 
@@ -254,6 +253,12 @@ def test_planted_fault_is_found_at_its_node(
         require_valid_qdq(quantized)
 
 
+def test_pair_before_a_pooling_is_fine_though_its_axes_are_integers(fp32_model: onnx.ModelProto) -> None:
+    model = quantized_model(fp32_model, PlacementPolicy())
+    insert_pair(model, "blocks.3.0.se/ReduceMean", 0)
+    assert lint_qdq(model) == ()
+
+
 def test_both_inputs_of_a_residual(b0_model: onnx.ModelProto) -> None:
     model = quantized_model(b0_model, PlacementPolicy())
     addition = node_named(model, "blocks.1.1/Add")
@@ -270,9 +275,33 @@ def test_both_inputs_of_a_residual(b0_model: onnx.ModelProto) -> None:
     assert [(finding.rule, finding.node) for finding in lint_qdq(model)] == [("residual", "blocks.1.1/Add")]
 
 
-def test_gemm_axis_follows_its_layout(fp32_model: onnx.ModelProto) -> None:
-    model = quantized_model(fp32_model, EVERYTHING)
-    node_named(model, "classifier/classifier.weight/DequantizeLinear").attribute[0].i = -1
-    assert [finding.rule for finding in lint_qdq(model)] in ([], ["axis"])
-    weight = constant(model, "classifier/classifier.weight.int8")
-    assert weight.shape[0] == 1
+def float_weight_behind_a_pair(axis: int) -> onnx.ModelProto:
+    """Makes a Gemm whose weight (2, 3), output channels first, is float and goes through Q and DQ along `axis`."""
+    constants: dict[str, np.ndarray] = {
+        "w": np.ones((2, 3), np.float32),
+        "s": np.full((2, 3)[axis], 0.01, np.float32),
+        "z": np.zeros((2, 3)[axis], np.int8),
+        "xs": np.array(0.01, np.float32),
+        "xz": np.array(0, np.int8),
+    }
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "xs", "xz"], ["xq"], name="Qx"),
+        helper.make_node("DequantizeLinear", ["xq", "xs", "xz"], ["xd"], name="DQx"),
+        helper.make_node("QuantizeLinear", ["w", "s", "z"], ["wq"], name="Qw", axis=axis),
+        helper.make_node("DequantizeLinear", ["wq", "s", "z"], ["wd"], name="DQw", axis=axis),
+        helper.make_node("Gemm", ["xd", "wd"], ["y"], name="fc", transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "planted",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+
+
+def test_float_weight_behind_a_pair_is_a_weight() -> None:
+    assert lint_qdq(float_weight_behind_a_pair(axis=0)) == ()
+    wrong = lint_qdq(float_weight_behind_a_pair(axis=1))
+    assert [(finding.rule, finding.node) for finding in wrong] == [("axis", "Qw"), ("axis", "DQw")]

@@ -15,15 +15,15 @@ DISTRIBUTIONS = ("student2", "student4", "laplace", "lognormal", "silu", "outlie
 def heavy_tailed(name: str, rng: np.random.Generator, size: int = 40_000) -> np.ndarray:
     """Draws values with tails such as activations have."""
     normal = rng.standard_normal(size)
-    values = {
+    drawn: dict[str, np.ndarray] = {
         "student2": rng.standard_t(2, size),
         "student4": rng.standard_t(4, size),
         "laplace": rng.laplace(size=size),
         "lognormal": rng.lognormal(sigma=1.5, size=size),
         "silu": 3 * normal / (1 + np.exp(-3 * normal)),
         "outliers": np.where(rng.random(size) < 1e-4, 60 * normal, normal),
-    }[name]
-    return values.astype(np.float32)
+    }
+    return np.asarray(drawn[name], dtype=np.float32)
 
 
 def histogram_of(values: np.ndarray) -> Histogram:
@@ -134,7 +134,7 @@ def test_degenerate_tensors_have_a_range(method: str, values: list[float]) -> No
 
 
 def test_unknown_method_is_named() -> None:
-    with pytest.raises(CalibrationError, match="'magic'.*mse, percentile, entropy, minmax"):
+    with pytest.raises(CalibrationError, match=r"'magic'.*mse, percentile, entropy, minmax"):
         amax_from_histogram(histogram_of(np.ones(1, np.float32)), "magic")  # type: ignore[arg-type]
 
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import random
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from calibration.samples import Sample, SampleSet
 from calibration.sampling import calibration_sample
 from export.errors import DataError
+
+if TYPE_CHECKING:
+    import random
 
 ROOT = Path("data")
 

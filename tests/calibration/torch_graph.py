@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from onnx import helper, numpy_helper
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import onnx
 
     from calibration.placement import Placement
@@ -59,15 +61,17 @@ def run_in_torch(
 def compute(node: onnx.NodeProto, inputs: list[torch.Tensor]) -> torch.Tensor:
     """Computes one of the operators that an exported EfficientNet consists of."""
     attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
-    if node.op_type == "Conv":
-        pads = attributes["pads"]
-        padded = F.pad(inputs[0], (pads[1], pads[3], pads[0], pads[2]))
-        return F.conv2d(padded, *inputs[1:], stride=attributes["strides"], groups=attributes["group"])
-    if node.op_type == "Gemm":
-        return F.linear(*inputs)
+    if node.op_type in ("Conv", "Gemm"):
+        value, weight = inputs[:2]
+        bias = inputs[2] if len(inputs) > 2 else None
+        if node.op_type == "Gemm":
+            return F.linear(value, weight, bias)
+        top, left, bottom, right = attributes["pads"]
+        padded = F.pad(value, (left, right, top, bottom))
+        return F.conv2d(padded, weight, bias, attributes["strides"], groups=attributes["group"])
     if node.op_type == "ReduceMean":
         return inputs[0].mean(dim=inputs[1].tolist(), keepdim=True)
     if node.op_type == "Reshape":
         return inputs[0].reshape(inputs[1].tolist())
-    simple = {"Sigmoid": torch.sigmoid, "Mul": torch.mul, "Add": torch.add}
+    simple: dict[str, Callable[..., torch.Tensor]] = {"Sigmoid": torch.sigmoid, "Mul": torch.mul, "Add": torch.add}
     return simple[node.op_type](*inputs)
