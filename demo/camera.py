@@ -46,8 +46,8 @@ def exposed(scene: NDArray[np.float32], camera: Camera, rng: np.random.Generator
     """Returns the scene (h, w, 3) as the sensor sees it: blurred, with Poisson-Gaussian noise."""
     seen = gaussian_filter(scene, (camera.blur, camera.blur, 0))
     deviation = np.sqrt(camera.read_noise**2 + camera.shot_noise**2 * np.clip(seen, 0, 1))
-    noisy = seen + deviation * rng.standard_normal(seen.shape)
-    return np.clip(noisy, 0, 1).astype(np.float32)
+    noisy: NDArray[np.floating] = np.clip(seen + deviation * rng.standard_normal(seen.shape), 0, 1)
+    return noisy.astype(np.float32)
 
 
 def jpeg_bytes(pixels: NDArray[np.float32], quality: int) -> bytes:

@@ -34,9 +34,11 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"engine-signoff {__version__}")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="run folder; data and model lie in it")
-    parser.add_argument("--backbone", default="tf_efficientnet_b5", metavar="NAME", help="timm model (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=128, metavar="PX", help="network input (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=4, metavar="N", help="passes over the faces (default: %(default)s)")
+    parser.add_argument("--backbone", default="tf_efficientnet_b5", metavar="NAME", help="default: %(default)s")
+    parser.add_argument("--size", type=int, default=144, metavar="PX", help="network input (default: %(default)s)")
+    parser.add_argument(
+        "--epochs", type=int, default=3, metavar="N", help="passes over the faces (default: %(default)s)"
+    )
     parser.add_argument("--videos", type=int, default=518, metavar="N", help="test videos (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of faces and training (default: %(default)s)")
     return parser.parse_args(argv)

@@ -1,9 +1,9 @@
 """Drawn videos laid out and named as Celeb-DF-v2, in three splits that share no person.
 
-    data/test/Celeb-real/id32_0001/000.jpg         data/test/List_of_testing_videos.txt
-    data/test/YouTube-real/00047/000.jpg           data/test/dataset.json
-    data/test/Celeb-synthesis/id37_id3_0000/000.jpg
-    data/test/masks/Celeb-synthesis/id37_id3_0000/000.png   what the swap changed, and how much
+data/test/Celeb-real/id32_0001/000.jpg         data/test/List_of_testing_videos.txt
+data/test/YouTube-real/00047/000.jpg           data/test/dataset.json
+data/test/Celeb-synthesis/id37_id3_0000/000.jpg
+data/test/masks/Celeb-synthesis/id37_id3_0000/000.png   what the swap changed, and how much
 """
 
 from __future__ import annotations

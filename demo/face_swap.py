@@ -69,12 +69,12 @@ def severity_from_seed(seed: int, easiest: float, hardest: float) -> float:
 
 
 def swapped(
-    target: NDArray[np.float32],
-    source: NDArray[np.float32],
+    target: NDArray[np.floating],
+    source: NDArray[np.floating],
     portrait: Portrait,
     forgery: Forgery,
     rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Pastes the inner face of a source frame into a target frame of the same pose.
 
     Args:
@@ -95,7 +95,7 @@ def swapped(
     return np.clip(fake, 0, 1).astype(np.float32), weight[..., 0].astype(np.float32)
 
 
-def manipulation_mask(portrait: Portrait, forgery: Forgery, rng: np.random.Generator) -> NDArray[np.float32]:
+def manipulation_mask(portrait: Portrait, forgery: Forgery, rng: np.random.Generator) -> NDArray[np.floating]:
     """Returns the soft, irregular area from the brows to below the mouth, in the target's pose."""
     size = portrait.u.shape[0]
     inner = disc(portrait.u, portrait.v - 0.06, 0.36 * forgery.reach, 0.34 * forgery.reach, 2.6, 0.02)
@@ -105,17 +105,17 @@ def manipulation_mask(portrait: Portrait, forgery: Forgery, rng: np.random.Gener
     warped = map_coordinates(inner, [rows + bend[0], columns + bend[1]], order=1, mode="nearest")
     feathered = gaussian_filter(warped, forgery.feather * size / 2)
     # A Gaussian has no end; the mask has, so that what it leaves out is untouched.
-    mask: NDArray[np.float32] = np.clip((feathered - 0.02) / 0.96, 0, 1).astype(np.float32)
+    mask: NDArray[np.floating] = np.clip((feathered - 0.02) / 0.96, 0, 1).astype(np.float32)
     return mask
 
 
-def _smooth_field(rng: np.random.Generator, size: int, smoothness: float) -> NDArray[np.float32]:
+def _smooth_field(rng: np.random.Generator, size: int, smoothness: float) -> NDArray[np.floating]:
     field = gaussian_filter(rng.standard_normal((size, size)), smoothness)
-    scaled: NDArray[np.float32] = (field / max(float(np.abs(field).max()), 1e-9)).astype(np.float32)
+    scaled: NDArray[np.floating] = (field / max(float(np.abs(field).max()), 1e-9)).astype(np.float32)
     return scaled
 
 
-def _misfit(source: NDArray[np.float32], forgery: Forgery) -> NDArray[np.float32]:
+def _misfit(source: NDArray[np.floating], forgery: Forgery) -> NDArray[np.floating]:
     size = source.shape[0]
     centre = (size - 1) / 2
     matrix = np.diag([1 / forgery.stretch] * 2)
@@ -124,21 +124,23 @@ def _misfit(source: NDArray[np.float32], forgery: Forgery) -> NDArray[np.float32
     return np.stack(moved, axis=-1).astype(np.float32)
 
 
-def _coarser(image: NDArray[np.float32], detail: float) -> NDArray[np.float32]:
+def _coarser(image: NDArray[np.floating], detail: float) -> NDArray[np.floating]:
     """Throws away fine detail, as a generator of lower resolution does."""
     size = image.shape[0]
     small = zoom(gaussian_filter(image, (0.5 / detail - 0.5, 0.5 / detail - 0.5, 0)), (detail, detail, 1), order=1)
     factors = (size / small.shape[0], size / small.shape[1], 1)
-    return np.clip(zoom(small, factors, order=1), 0, 1).astype(np.float32)
+    enlarged: NDArray[np.floating] = np.clip(zoom(small, factors, order=1), 0, 1)
+    return enlarged.astype(np.float32)
 
 
 def _recoloured(
-    pasted: NDArray[np.float32], target: NDArray[np.float32], mask: NDArray[np.float32], amount: float
-) -> NDArray[np.float32]:
+    pasted: NDArray[np.floating], target: NDArray[np.floating], mask: NDArray[np.floating], amount: float
+) -> NDArray[np.floating]:
     """Moves mean and deviation of each channel under the mask towards the target's (Reinhard et al. 2001)."""
     weights = mask[..., None] / max(float(mask.sum()), 1e-9)
     mean_p, mean_t = (weights * pasted).sum((0, 1)), (weights * target).sum((0, 1))
     std_p = np.sqrt((weights * (pasted - mean_p) ** 2).sum((0, 1)))
     std_t = np.sqrt((weights * (target - mean_t) ** 2).sum((0, 1)))
     matched = (pasted - mean_p) * (std_t / np.maximum(std_p, 1e-6)) + mean_t
-    return np.clip(pasted + amount * (matched - pasted), 0, 1).astype(np.float32)
+    blend: NDArray[np.floating] = np.clip(pasted + amount * (matched - pasted), 0, 1)
+    return blend.astype(np.float32)

@@ -62,9 +62,9 @@ class Portrait:
         v: The vertical one, downwards.
     """
 
-    pixels: NDArray[np.float32]
-    u: NDArray[np.float32]
-    v: NDArray[np.float32]
+    pixels: NDArray[np.floating]
+    u: NDArray[np.floating]
+    v: NDArray[np.floating]
 
 
 def video_frames(seed: int, count: int) -> tuple[Frame, ...]:
@@ -119,34 +119,33 @@ def _unit(vector: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def _head_coordinates(
-    x: NDArray[np.float32], y: NDArray[np.float32], frame: Frame
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    x: NDArray[np.floating], y: NDArray[np.floating], frame: Frame
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     cos, sin = np.cos(frame.roll), np.sin(frame.roll)
     dx, dy = (x - frame.shift[0]) / frame.scale, (y - HEAD_Y - frame.shift[1]) / frame.scale
     return (cos * dx + sin * dy).astype(np.float32), (-sin * dx + cos * dy).astype(np.float32)
 
 
-def _turned(u: NDArray[np.float32], frame: Frame, depth: float = 0.05) -> NDArray[np.float32]:
+def _turned(u: NDArray[np.floating], frame: Frame, depth: float = 0.05) -> NDArray[np.floating]:
     """Moves what lies on the front of the head sideways when it turns."""
     return u - depth * frame.yaw
 
 
-def _shading(
-    u: NDArray[np.float32], v: NDArray[np.float32], person: Identity, frame: Frame
-) -> NDArray[np.float32]:
+def _shading(u: NDArray[np.floating], v: NDArray[np.floating], person: Identity, frame: Frame) -> NDArray[np.floating]:
     """Lambert shading of an ellipsoid with the head's proportions."""
     nx, ny = u / (person.head_width * 1.12), v / (person.head_height * 1.12)
     nz = np.sqrt(np.clip(1.0 - nx**2 - ny**2, 0.03, 1.0))
     length = np.sqrt(nx**2 + ny**2 + nz**2)
     lambert = np.clip((nx * frame.light[0] + ny * frame.light[1] + nz * frame.light[2]) / length, 0, 1)
-    return (frame.ambient + (1.12 - frame.ambient) * lambert).astype(np.float32)
+    shade: NDArray[np.floating] = frame.ambient + (1.12 - frame.ambient) * lambert
+    return shade.astype(np.float32)
 
 
-def _background(x: NDArray[np.float32], y: NDArray[np.float32], frame: Frame, size: int) -> NDArray[np.float32]:
+def _background(x: NDArray[np.floating], y: NDArray[np.floating], frame: Frame, size: int) -> NDArray[np.floating]:
     rng = np.random.default_rng([frame.scene, 3])
     top, bottom = _muted(rng, 0.3, 0.8), _muted(rng, 0.2, 0.65)
     blend = ((y + 1) / 2)[..., None]
-    canvas = top * (1 - blend) + bottom * blend
+    canvas: NDArray[np.floating] = top * (1 - blend) + bottom * blend
     canvas = canvas + 0.05 * power_law_noise(rng, size, 1.2)[..., None] * rng.uniform(0.7, 1.2, 3)
     for _ in range(int(rng.integers(2, 6))):  # out-of-focus shapes of a room
         cx, cy, a, b = rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(0.1, 0.5), rng.uniform(0.1, 0.7)
@@ -154,14 +153,14 @@ def _background(x: NDArray[np.float32], y: NDArray[np.float32], frame: Frame, si
     return np.clip(canvas, 0, 1).astype(np.float32)
 
 
-def _muted(rng: np.random.Generator, darkest: float, lightest: float) -> NDArray[np.float32]:
+def _muted(rng: np.random.Generator, darkest: float, lightest: float) -> NDArray[np.floating]:
     """Draws a colour of a room or of clothes: a grey with some hue."""
     return np.clip(rng.uniform(darkest, lightest) + rng.normal(0, 0.10, 3), 0, 1).astype(np.float32)
 
 
 def _hair_behind(
-    canvas: NDArray[np.float32], person: Identity, u: NDArray[np.float32], v: NDArray[np.float32], soft: float
-) -> NDArray[np.float32]:
+    canvas: NDArray[np.floating], person: Identity, u: NDArray[np.floating], v: NDArray[np.floating], soft: float
+) -> NDArray[np.floating]:
     width, height = person.head_width, person.head_height
     if person.hair_style == "long":
         crown = disc(u, v + 0.12, width * 1.3, height * 1.05, 2.4, soft)
@@ -178,15 +177,15 @@ def _hair_behind(
 
 
 def _body(
-    canvas: NDArray[np.float32],
+    canvas: NDArray[np.floating],
     person: Identity,
     frame: Frame,
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
-    u: NDArray[np.float32],
-    v: NDArray[np.float32],
+    x: NDArray[np.floating],
+    y: NDArray[np.floating],
+    u: NDArray[np.floating],
+    v: NDArray[np.floating],
     soft: float,
-) -> NDArray[np.float32]:
+) -> NDArray[np.floating]:
     rng = np.random.default_rng([frame.scene, 4])
     skin = np.array(person.skin, np.float32)
     neck = disc(u, v - person.head_height - 0.08, person.head_width * 0.52, 0.42, 4, soft * 2)
@@ -196,7 +195,7 @@ def _body(
     return painted(canvas, np.clip(_muted(rng, 0.1, 0.7) + weave, 0, 1).astype(np.float32), clothes)
 
 
-def _face_mask(person: Identity, u: NDArray[np.float32], v: NDArray[np.float32], soft: float) -> NDArray[np.float32]:
+def _face_mask(person: Identity, u: NDArray[np.floating], v: NDArray[np.floating], soft: float) -> NDArray[np.floating]:
     """The head narrows towards the chin."""
     below = np.clip(v / person.head_height, 0, 1)
     width = person.head_width * (1.0 - 0.24 * person.jaw * below**1.6)
@@ -204,14 +203,14 @@ def _face_mask(person: Identity, u: NDArray[np.float32], v: NDArray[np.float32],
 
 
 def _skin(
-    canvas: NDArray[np.float32],
+    canvas: NDArray[np.floating],
     person: Identity,
     frame: Frame,
-    u: NDArray[np.float32],
-    v: NDArray[np.float32],
-    shade: NDArray[np.float32],
+    u: NDArray[np.floating],
+    v: NDArray[np.floating],
+    shade: NDArray[np.floating],
     soft: float,
-) -> NDArray[np.float32]:
+) -> NDArray[np.floating]:
     rng = np.random.default_rng([person.seed, frame.detail])
     size = u.shape[0]
     skin = np.array(person.skin, np.float32)
@@ -233,8 +232,8 @@ def _skin(
 
 
 def _spots(
-    tone: NDArray[np.float32], person: Identity, u: NDArray[np.float32], v: NDArray[np.float32]
-) -> NDArray[np.float32]:
+    tone: NDArray[np.floating], person: Identity, u: NDArray[np.floating], v: NDArray[np.floating]
+) -> NDArray[np.floating]:
     rng = np.random.default_rng([person.seed, 5])
     for _ in range(int(rng.integers(0, 3)) + int(26 * person.freckles)):
         cu, cv = rng.normal(0, 0.2), rng.normal(0.1, 0.1)
@@ -244,13 +243,13 @@ def _spots(
 
 
 def _eyes(
-    canvas: NDArray[np.float32],
+    canvas: NDArray[np.floating],
     person: Identity,
     frame: Frame,
-    u: NDArray[np.float32],
-    v: NDArray[np.float32],
+    u: NDArray[np.floating],
+    v: NDArray[np.floating],
     soft: float,
-) -> NDArray[np.float32]:
+) -> NDArray[np.floating]:
     skin = np.array(person.skin, np.float32)
     for side in (-1, 1):
         eu = (_turned(u, frame) - side * person.eye_spacing) * side
@@ -278,13 +277,13 @@ def _eyes(
 
 
 def _brows(
-    canvas: NDArray[np.float32],
+    canvas: NDArray[np.floating],
     person: Identity,
     frame: Frame,
-    u: NDArray[np.float32],
-    v: NDArray[np.float32],
+    u: NDArray[np.floating],
+    v: NDArray[np.floating],
     soft: float,
-) -> NDArray[np.float32]:
+) -> NDArray[np.floating]:
     for side in (-1, 1):
         bu = (_turned(u, frame) - side * person.eye_spacing) * side
         length = person.eye_size * 1.32
@@ -297,13 +296,13 @@ def _brows(
 
 
 def _nose(
-    canvas: NDArray[np.float32],
+    canvas: NDArray[np.floating],
     person: Identity,
     frame: Frame,
-    u: NDArray[np.float32],
-    v: NDArray[np.float32],
+    u: NDArray[np.floating],
+    v: NDArray[np.floating],
     soft: float,
-) -> NDArray[np.float32]:
+) -> NDArray[np.floating]:
     nu = _turned(u, frame, 0.085)
     tip = person.nose_length - person.eye_height
     dark_side = -1.0 if frame.light[0] > 0 else 1.0
@@ -325,13 +324,13 @@ def _nose(
 
 
 def _mouth(
-    canvas: NDArray[np.float32],
+    canvas: NDArray[np.floating],
     person: Identity,
     frame: Frame,
-    u: NDArray[np.float32],
-    v: NDArray[np.float32],
+    u: NDArray[np.floating],
+    v: NDArray[np.floating],
     soft: float,
-) -> NDArray[np.float32]:
+) -> NDArray[np.floating]:
     mu = _turned(u, frame, 0.06)
     centre = person.nose_length - person.eye_height + person.mouth_drop
     width = person.mouth_width * (1 + 0.12 * max(frame.smile, 0))
@@ -359,13 +358,13 @@ def _mouth(
 
 
 def _hair_in_front(
-    canvas: NDArray[np.float32],
+    canvas: NDArray[np.floating],
     person: Identity,
     frame: Frame,
-    u: NDArray[np.float32],
-    v: NDArray[np.float32],
+    u: NDArray[np.floating],
+    v: NDArray[np.floating],
     soft: float,
-) -> NDArray[np.float32]:
+) -> NDArray[np.floating]:
     rng = np.random.default_rng([person.seed, 6])
     size = u.shape[0]
     width, height = person.head_width, person.head_height

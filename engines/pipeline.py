@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from calibration.sampling import calibration_sample
-
 from calibration.celeb_df import has_test_list, samples_from_celeb_df
 from calibration.samples import SampleSet, require_both_classes
+from calibration.sampling import calibration_sample
 from engines.backend import BuildOptions, backend_from_name
 from engines.run_folder import RunFolder, locked
 from engines.spec import CalibrationSpec, RunSpec, write_spec

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-from calibration.qdq_lint import require_valid_qdq
 from safetensors.torch import save as serialized_weights
 
 from calibration.int8_from_table import int8_from_fp32
 from calibration.loading import BatchReader
 from calibration.observation import table_from_samples
 from calibration.placement import PlacementPolicy, placement_from_graph
+from calibration.qdq_lint import require_valid_qdq
 from calibration.table import CalibrationTable
 from export.checkpoint import Detector, detector_from_checkpoint
 from export.errors import DataError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from calibration.ranges import Method
     from calibration.samples import Sample, SampleSet
     from engines.backend import Backend, BuildOptions
     from engines.run_folder import RunFolder
@@ -56,7 +57,7 @@ class CalibrationSettings:
         skip_unreadable: Goes on without images that do not decode.
     """
 
-    method: str = "mse"
+    method: Method = "mse"
     policy: PlacementPolicy = field(default_factory=PlacementPolicy)
     batch_size: int = 8
     skip_unreadable: bool = False

@@ -75,7 +75,8 @@ def head_nodes(graph: onnx.GraphProto) -> frozenset[str]:
     head: set[str] = set()
     while pending:
         node = pending.pop()
-        if node.name in head or node.op_type not in _HEAD_OPS:
+        quantized = any(producers[name].op_type == "DequantizeLinear" for name in node.input if name in producers)
+        if node.name in head or node.op_type not in _HEAD_OPS or quantized:
             continue
         head.add(node.name)
         if node.op_type not in REDUCTIONS:

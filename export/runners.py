@@ -88,6 +88,9 @@ def session_from_model(model: Path | onnx.ModelProto, threads: int = 0) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # Otherwise ONNX Runtime fuses Q/DQ pairs in its own way, quantizes float biases to int32 and, with FP16 scales,
+    # returns garbage (microsoft/onnxruntime#22889). Without that, the pairs do exactly what the graph says.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     from_file = not hasattr(model, "SerializeToString")
     source = str(model) if from_file else model.SerializeToString()  # type: ignore[union-attr]
     try:

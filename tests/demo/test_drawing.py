@@ -62,7 +62,9 @@ def test_background_noise_has_the_spectrum_it_is_named_after() -> None:
 @pytest.mark.parametrize("centre", [0.1, 0.25])
 def test_band_noise_peaks_at_its_frequency(centre: float) -> None:
     size = 128
-    power = np.mean([np.abs(np.fft.rfft2(band_noise(np.random.default_rng(s), size, centre, 0.3))) ** 2 for s in range(4)], 0)
+    power = np.mean(
+        [np.abs(np.fft.rfft2(band_noise(np.random.default_rng(s), size, centre, 0.3))) ** 2 for s in range(4)], 0
+    )
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :])
     assert np.average(frequency, weights=power) == pytest.approx(centre, rel=0.15)
 

@@ -1,0 +1,94 @@
+"""What README and docs tell a newcomer to type works, and every link leads somewhere."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from demo.cli import parsed_arguments as parse_demo
+from engines.cli import main as build_engines
+from evaluate.cli import main as evaluate_engines
+from export.contract import contract_from_toml
+from export.variant import DEFAULT_VARIANTS
+from tests.celeb_df_tree import write_tree
+from tests.detectors import contract_for_tests, write_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def code_blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    lines = [line for block in code_blocks("bash") for line in block.splitlines() if line.strip()]
+    return [shlex.split(line.replace(".venv/bin/", ""), comments=True) for line in lines]
+
+
+def test_the_two_verbs_run_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder that holds what the commands name, with a small network in the place of a B5."""
+    checkpoint = write_checkpoint(tmp_path, contract_for_tests())
+    checkpoint.rename(tmp_path / "b5.safetensors")
+    write_tree(tmp_path / "data/calibration", first_identity=0)
+    write_tree(tmp_path / "data/test", first_identity=100)
+    monkeypatch.chdir(tmp_path)
+    verbs: dict[str, Callable[[list[str]], int]] = {
+        "build-engines": build_engines,
+        "evaluate-engines": evaluate_engines,
+    }
+    typed = [command for command in commands() if command[0] in verbs]
+    assert [command[0] for command in typed] == ["build-engines", "evaluate-engines"]
+    for name, *arguments in typed:
+        assert verbs[name](arguments) == 0
+    assert (tmp_path / "runs/b5/report/report.md").is_file()
+
+
+def test_installation_names_extras_that_exist() -> None:
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    extras = set(settings["options.extras_require"])
+    for line in re.findall(r"\.\[([a-z,]+)\]", README + (ROOT / "Makefile").read_text(encoding="utf-8")):
+        assert set(line.split(",")) <= extras
+    assert ("pip", "install") in {tuple(command[:2]) for command in commands()}
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    named = {command[1] for command in commands() if command[0] == "make"}
+    assert named
+    assert named <= targets
+
+
+def test_model_file_of_the_readme_is_valid(tmp_path: Path) -> None:
+    (block,) = code_blocks("toml")
+    (tmp_path / "model.toml").write_text(block, encoding="utf-8")
+    assert contract_from_toml(tmp_path / "model.toml").architecture == "tf_efficientnet_b5"
+
+
+def test_variants_of_the_readme_are_the_default_ones() -> None:
+    table = README[README.index("### Variants") : README.index("Default are these six")]
+    assert set(re.findall(r"`((?:baseline|q)[a-z0-9-]*)`", table)) == set(DEFAULT_VARIANTS)
+
+
+def test_demo_command_of_the_docs_parses() -> None:
+    lines = re.findall(r"^    (signoff-demo .*)$", (ROOT / "docs/demo.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert lines
+    for line in lines:
+        assert parse_demo(shlex.split(line)[1:]).out == Path("runs/small")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+        if not link.startswith("http"):
+            assert (document.parent / link).exists(), link
