@@ -37,7 +37,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--backbone", default="tf_efficientnet_b5", metavar="NAME", help="default: %(default)s")
     parser.add_argument("--size", type=int, default=144, metavar="PX", help="network input (default: %(default)s)")
     parser.add_argument(
-        "--epochs", type=int, default=3, metavar="N", help="passes over the faces (default: %(default)s)"
+        "--epochs", type=int, default=2, metavar="N", help="passes over the faces (default: %(default)s)"
     )
     parser.add_argument("--videos", type=int, default=518, metavar="N", help="test videos (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of faces and training (default: %(default)s)")

@@ -69,7 +69,7 @@ class SplitPlan:
     first_identity: int
     first_youtube: int
     hardest: float = 0.0
-    easiest: float = 1.0
+    easiest: float = 0.55
 
 
 @dataclass(frozen=True)

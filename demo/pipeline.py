@@ -10,6 +10,7 @@ from demo.training import TrainingPlan, train_detector
 from engines.backend import default_backends
 from engines.pipeline import BuildRequest, build_engines
 from evaluate.pipeline import EvaluationRequest, evaluate_engines
+from export.checkpoint import require_known_architecture
 from export.contract import InputContract, ModelContract, toml_from_contract
 from export.errors import DataError
 from export.sidecar import write_text
@@ -32,7 +33,7 @@ class DemoRequest:
         out: Run folder; data and model lie in it, too.
         backbone: timm model to train.
         size: Network input in pixels.
-        epochs: Passes over the training faces, the last one with batch-norm statistics frozen.
+        epochs: Passes over the training faces; a quarter of one more follows with batch-norm statistics frozen.
         videos: Test videos; 518 gives the class sizes of Celeb-DF-v2's list.
         seed: Seed of faces and training.
     """
@@ -40,7 +41,7 @@ class DemoRequest:
     out: Path
     backbone: str = "tf_efficientnet_b5"
     size: int = 144
-    epochs: int = 3
+    epochs: int = 2
     videos: int = 518
     seed: int = 0
 
@@ -66,12 +67,13 @@ def run_demo(request: DemoRequest, announce: Callable[[str], None]) -> tuple[Rep
     """
     data = request.out / "data"
     contract = ModelContract(request.backbone, InputContract(request.size))
+    require_known_architecture(contract)
     announce("step 1 of 4: drawing faces and face swaps")
     train = make_split(data, plan_of_split("train", request.seed, request.videos))
     for split in ("calibration", "test"):
         make_split(data, plan_of_split(split, request.seed, request.videos))
     announce(f"step 2 of 4: training {request.backbone}")
-    plan = TrainingPlan(epochs=max(request.epochs - 1, 0), frozen_epochs=1, seed=request.seed)
+    plan = TrainingPlan(epochs=request.epochs, seed=request.seed)
     checkpoint = train_detector(request.out / "model" / "checkpoint.safetensors", contract, train, plan)
     write_text(checkpoint.path.with_name("model.toml"), toml_from_contract(contract))
     announce("step 3 of 4: build-engines")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from export.contract import InputContract, ModelContract
 
 LARGEST_LOGIT = 20.0
+_CHECKED_IMAGES = 512
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -37,21 +38,21 @@ class TrainingPlan:
 
     Attributes:
         epochs: Passes over the training set with batch-norm statistics being learned.
-        frozen_epochs: Further passes with the statistics frozen. A network trained this briefly has channels that are
-            hardly ever active, whose tiny running variance makes some images explode; in these passes the weights
-            learn to live with the statistics that evaluation will use.
+        frozen_share: Share of one more pass, with the statistics frozen. A network trained this briefly has channels
+            that are hardly ever active, whose tiny running variance makes some images explode; here the weights learn
+            to live with the statistics that evaluation will use.
         batch_size: Images per step.
         learning_rate: Peak of the one-cycle schedule.
-        frozen_learning_rate: Constant rate of the frozen passes.
+        frozen_learning_rate: Rate at which the frozen part begins; it falls to zero.
         weight_decay: AdamW's decoupled weight decay.
         seed: Seed of weights, order and augmentation.
     """
 
     epochs: int = 2
-    frozen_epochs: int = 1
+    frozen_share: float = 0.25
     batch_size: int = 16
     learning_rate: float = 1.5e-3
-    frozen_learning_rate: float = 2e-4
+    frozen_learning_rate: float = 1e-4
     weight_decay: float = 0.02
     seed: int = 0
 
@@ -147,7 +148,7 @@ class _Training:
     def run(self, resume: Path, key: str) -> None:
         """Trains to the end, from the last epoch that `resume` holds for the same recipe."""
         self._restore(resume, key)
-        total = self._plan.epochs + self._plan.frozen_epochs
+        total = self._plan.epochs + (self._plan.frozen_share > 0)
         while self._epoch < total:
             loss = self._train_epoch(f"training, epoch {self._epoch + 1} of {total}")
             logging.getLogger(__name__).info("epoch %d: loss %.4f", self._epoch + 1, loss)
@@ -157,15 +158,16 @@ class _Training:
             self._save(resume, key)
 
     def logit_range(self) -> tuple[float, float]:
-        """Returns the extreme logits over the training images in eval mode.
+        """Returns the extreme logits over about 500 training images in eval mode.
 
         Raises:
             TrainingError: An image explodes.
         """
         self._module.eval()
+        checked = self._images[:: max(1, len(self._images) // _CHECKED_IMAGES)]
         with torch.inference_mode():
             logits = torch.cat(
-                [self._module(self._normalized(batch)).reshape(-1) for batch in torch.split(self._images, 32)]
+                [self._module(self._normalized(batch)).reshape(-1) for batch in torch.split(checked, 32)]
             )
         low, high = float(logits.min()), float(logits.max())
         if not max(-low, high) <= LARGEST_LOGIT:
@@ -182,7 +184,7 @@ class _Training:
     def _train_epoch(self, label: str) -> float:
         frozen = self._epoch >= self._plan.epochs
         self._module.train(not frozen)
-        batches = list(self._batches())
+        batches = list(self._batches(self._plan.frozen_share if frozen else 1.0))
         losses = []
         for step, (images, labels) in enumerate(progress_bar(batches, label, unit="batch")):
             self._set_rate(frozen, self._epoch + step / len(batches))
@@ -200,14 +202,16 @@ class _Training:
         """One cycle (Smith, arXiv 1708.07120): a linear rise over the first fifth, then a cosine to zero."""
         share = progress / self._plan.epochs
         cycle = share / 0.2 if share < 0.2 else 0.5 * (1 + np.cos(np.pi * (share - 0.2) / 0.8))
-        rate = self._plan.frozen_learning_rate if frozen else self._plan.learning_rate * max(float(cycle), 0.01)
+        rate = self._plan.learning_rate * max(float(cycle), 0.01)
+        if frozen:
+            rate = self._plan.frozen_learning_rate * (self._plan.epochs + 1 - progress)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
 
-    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _batches(self, share: float) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yields shuffled batches, mirrored at random; the order depends on seed and epoch only."""
         rng = np.random.default_rng([self._plan.seed, self._epoch])
-        order = rng.permutation(len(self._labels))
+        order = rng.permutation(len(self._labels))[: max(self._plan.batch_size, int(share * len(self._labels)))]
         for start in range(0, len(order) - self._plan.batch_size + 1, self._plan.batch_size):
             chosen = torch.from_numpy(order[start : start + self._plan.batch_size])
             images = self._images[chosen]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from calibration.samples import SampleSet
 
 CONTRACT = contract_for_tests(size=32)
-PLAN = TrainingPlan(epochs=2, frozen_epochs=1, batch_size=4)
+PLAN = TrainingPlan(epochs=2, frozen_share=0.5, batch_size=4)
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,8 @@ def test_frozen_epoch_leaves_the_statistics_alone(samples: SampleSet, tmp_path: 
     weights = [
         load_file(train_detector(tmp_path / f"{frozen}.safetensors", CONTRACT, samples, plan).path)
         for frozen, plan in (
-            (0, TrainingPlan(epochs=2, frozen_epochs=0, batch_size=4)),
-            (1, TrainingPlan(epochs=2, frozen_epochs=1, batch_size=4)),
+            (0, TrainingPlan(epochs=2, frozen_share=0, batch_size=4)),
+            (1, TrainingPlan(epochs=2, frozen_share=0.5, batch_size=4)),
         )
     ]
     assert torch.equal(weights[0]["bn1.running_var"], weights[1]["bn1.running_var"])
