@@ -74,7 +74,7 @@ def read_spec(run: RunFolder) -> RunSpec:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(
-            f"{run.spec} is damaged ({error!r}); run build-engines again with --out {run.root}"
+            f"{run.spec} is damaged ({error!r}); delete it and run build-engines again with --out {run.root}"
         ) from error
 
 

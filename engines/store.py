@@ -69,7 +69,7 @@ class ArtifactStore:
             return stored
         if self.dry_run:
             self._record(Step(path, False, expected_bytes))
-            return Artifact(path, PENDING, recipe, {})
+            return Artifact(path, PENDING, recipe, {}, recipe.key)
         if self._announce:
             self._announce(f"making {path}")
         made = make_artifact(path, recipe, write)

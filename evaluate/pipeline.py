@@ -37,6 +37,12 @@ _PRECISION_NAMES: dict[Precision, Literal["FP32", "FP16", "INT8"]] = {
     Precision.FP16: "FP16",
     Precision.INT8: "INT8",
 }
+_METHOD_NAMES = {
+    "mse": "least mean squared error, per tensor",
+    "percentile": "99.99th percentile, per tensor",
+    "entropy": "least Kullback-Leibler divergence, per tensor",
+    "minmax": "largest magnitude, per tensor",
+}
 _REPORTED_PACKAGES = ("torch", "timm", "onnx", "onnxruntime", "nncf", "tensorrt-rtx", "tensorrt", "numpy")
 
 
@@ -250,7 +256,7 @@ def _calibration_facts(spec: RunSpec) -> CalibrationFacts | None:
         fake_images=calibration.fake,
         real_images=calibration.real,
         videos=len(calibration.videos),
-        method=calibration.method,
+        method=_METHOD_NAMES.get(calibration.method, calibration.method),
     )
 
 

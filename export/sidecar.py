@@ -54,12 +54,21 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A file of the run folder together with what its sidecar says about it."""
+    """A file of the run folder together with what its sidecar says about it.
+
+    Attributes:
+        path: The file.
+        sha256: Its digest.
+        recipe: What it was made from.
+        facts: What was measured when it was made.
+        key: Key of the recipe under the toolkit version that made it.
+    """
 
     path: Path
     sha256: str
     recipe: Recipe
     facts: Mapping[str, Any]
+    key: str
 
     @property
     def size_bytes(self) -> int:
@@ -140,11 +149,11 @@ def read_artifact(path: Path) -> Artifact:
     record = read_json(sidecar_path(path))
     try:
         recipe = Recipe(record["kind"], record["parents"], record["options"])
-        recorded, facts = str(record["sha256"]), record["facts"]
-        intact = record["key"] == recipe.key and isinstance(facts, dict)
+        recorded, facts, key = str(record["sha256"]), record["facts"], str(record["key"])
+        intact = isinstance(facts, dict) and (key == recipe.key or record["toolkit"] != __version__)
     except (KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{sidecar_path(path)} is not a sidecar ({error!r}); delete it to rebuild") from error
-    if not intact and record.get("toolkit") == __version__:
+    if not intact:
         raise ArtifactError(f"{sidecar_path(path)} was edited by hand; delete it to have {path.name} rebuilt")
     if not path.is_file():
         raise ArtifactError(f"{path} is missing although its sidecar exists; run build-engines again")
@@ -154,7 +163,7 @@ def read_artifact(path: Path) -> Artifact:
             f"{path} was changed after it was made (sha256 {found[:12]}, sidecar says {recorded[:12]}); "
             "delete it to have it rebuilt"
         )
-    return Artifact(path, recorded, recipe, facts)
+    return Artifact(path, recorded, recipe, facts, key)
 
 
 def reusable_artifact(path: Path, recipe: Recipe) -> Artifact | None:
@@ -166,7 +175,7 @@ def reusable_artifact(path: Path, recipe: Recipe) -> Artifact | None:
     if not path.is_file() or not sidecar_path(path).is_file():
         return None
     artifact = read_artifact(path)
-    return artifact if artifact.recipe.key == recipe.key else None
+    return artifact if artifact.key == recipe.key else None
 
 
 def make_artifact(path: Path, recipe: Recipe, write: Callable[[Path], Mapping[str, Any]]) -> Artifact:
@@ -195,7 +204,7 @@ def make_artifact(path: Path, recipe: Recipe, write: Callable[[Path], Mapping[st
             "facts": facts,
         },
     )
-    return Artifact(path, digest, recipe, facts)
+    return Artifact(path, digest, recipe, facts, recipe.key)
 
 
 def _flush_to_disk(stream: IO[bytes]) -> None:

@@ -61,6 +61,12 @@ def test_any_other_recipe_is_made_anew(artifact: Path, other: Recipe) -> None:
     assert reusable_artifact(artifact, other) is None
 
 
+def test_another_version_of_the_toolkit_makes_anew(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.sidecar.__version__", "999.0")
+    assert read_artifact(artifact).facts == {"words": 1}
+    assert reusable_artifact(artifact, RECIPE) is None
+
+
 def test_changed_file_is_refused(artifact: Path) -> None:
     artifact.write_text("hallo", encoding="utf-8")
     with pytest.raises(ArtifactError, match="was changed after it was made"):
