@@ -44,9 +44,7 @@ class TensorRTBackend:
         """
         trt = tensorrt_module(self._package)
         if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
-            raise BackendError(
-                f"{self._package} {trt.__version__} is too old; install 10.12 or later"
-            )
+            raise BackendError(f"{self._package} {trt.__version__} is too old; install 10.12 or later")
         log = message_log(self._package)
         log.errors.clear()
         log.warnings.clear()
