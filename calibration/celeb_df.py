@@ -86,7 +86,7 @@ def _listed_videos(root: Path, split: Split) -> frozenset[str]:
             raise DataError(f"{root} has no {LIST_NAME}, so its test videos are unknown")
         return frozenset()
     videos = set()
-    for number, line in enumerate((root / LIST_NAME).read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_list_text(root).splitlines(), start=1):
         if not line.strip():
             continue
         digit, _, video = line.strip().partition(" ")
@@ -106,3 +106,10 @@ def _require_all_found(root: Path, listed: frozenset[str], samples: list[Sample]
             f"{len(missing)} of {len(listed)} videos of {root / LIST_NAME} have no frames, such as {missing[0]}; "
             "extract them or remove them from the list"
         )
+
+
+def _list_text(root: Path) -> str:
+    try:
+        return (root / LIST_NAME).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{root / LIST_NAME} is not UTF-8 text ({error}); save it as UTF-8") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--epochs", type=int, default=2, metavar="N", help="passes over the faces (default: %(default)s)"
     )
     parser.add_argument("--videos", type=int, default=518, metavar="N", help="test videos (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of faces and training (default: %(default)s)")
+    parser.add_argument("--seed", type=_count, default=0, help="seed of faces and training (default: %(default)s)")
     return parser.parse_args(argv)
 
 
@@ -52,9 +53,15 @@ def _run(arguments: argparse.Namespace) -> int:
     request = DemoRequest(
         arguments.out, arguments.backbone, arguments.size, arguments.epochs, arguments.videos, arguments.seed
     )
-    record, paths = run_demo(request, announce=print)
+    record, paths = run_demo(request, announce=partial(print, flush=True))
     print(summary_from_record(record, paths))
     return 0
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
+    return int(text)
 
 
 if __name__ == "__main__":

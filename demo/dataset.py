@@ -12,7 +12,9 @@ import io
 import multiprocessing
 import os
 import shutil
+import signal
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -133,9 +135,9 @@ def make_split(root: Path, plan: SplitPlan, workers: int = 2) -> SampleSet:
     record = {"version": _VERSION, "plan": asdict(plan), "frame_size": FRAME_SIZE}
     if (folder / "dataset.json").is_file():
         stored = read_json(folder / "dataset.json")
-        if stored.get("made_from") == record:
+        if isinstance(stored, dict) and stored.get("made_from") == record:
             samples = samples_from_celeb_df(folder)
-            if samples.sha256 != stored["sha256"]:
+            if samples.sha256 != stored.get("sha256"):
                 raise DataError(f"{folder} was changed after it was drawn; delete it to have it drawn again")
             return samples
     partial_folder = root / f"{plan.split}.partial"
@@ -147,6 +149,7 @@ def make_split(root: Path, plan: SplitPlan, workers: int = 2) -> SampleSet:
         (partial_folder / LIST_NAME).write_text("".join(sorted(lines)), encoding="utf-8")
     digest = samples_from_celeb_df(partial_folder).sha256
     write_json(partial_folder / "dataset.json", {"made_from": record, "sha256": digest})
+    (folder / "dataset.json").unlink(missing_ok=True)  # first, so that a kill leaves nothing that looks complete
     shutil.rmtree(folder, ignore_errors=True)
     partial_folder.rename(folder)
     return samples_from_celeb_df(folder)
@@ -174,10 +177,27 @@ def draw_video(folder: Path, plan: SplitPlan, video: DrawnVideo) -> None:
 def _draw_all(folder: Path, plan: SplitPlan, videos: tuple[DrawnVideo, ...], workers: int) -> None:
     draw = partial(draw_video, folder, plan)
     context = multiprocessing.get_context("spawn")  # forking a process that has loaded torch may hang it
-    with ProcessPoolExecutor(min(workers, os.cpu_count() or 1), mp_context=context) as pool:
-        finished = pool.map(draw, videos, chunksize=4)
-        for _ in progress_bar(finished, f"drawing {plan.split}", len(videos), "video"):
-            pass
+    with ProcessPoolExecutor(
+        min(workers, os.cpu_count() or 1),
+        mp_context=context,
+        # Ctrl-C reaches every process of a terminal; only this one shall speak of it.
+        initializer=_ignore_interrupts,
+    ) as pool:
+        try:
+            finished = pool.map(draw, videos, chunksize=4)
+            for _ in progress_bar(finished, f"drawing {plan.split}", len(videos), "video"):
+                pass
+        except BrokenProcessPool:
+            raise DataError(
+                "a drawing process was killed, probably for lack of memory; run the command again"
+            ) from None
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _swaps(plan: SplitPlan, people: NDArray[np.int64], rng: np.random.Generator) -> list[DrawnVideo]:
@@ -185,8 +205,9 @@ def _swaps(plan: SplitPlan, people: NDArray[np.int64], rng: np.random.Generator)
     chosen = rng.permutation(len(pairs))[: -(-plan.celeb_synthesis // 2)]
     videos = []
     for index in range(plan.celeb_synthesis):
-        a, b = (int(people[i]) for i in pairs[chosen[index // 2 % len(chosen)]])
-        k = index % 2
+        again, position = divmod(index // 2, len(chosen))
+        a, b = (int(people[i]) for i in pairs[chosen[position]])
+        k = index % 2 + 2 * again
         name = f"Celeb-synthesis/id{a}_id{b}_{k:04d}"
         videos.append(DrawnVideo(name, _seed(plan, a), _seed(plan, b), _seed(plan, a, k), _seed(plan, a, b, k)))
     return videos

@@ -9,6 +9,7 @@ from demo.dataset import make_split, plan_of_split
 from demo.training import TrainingPlan, train_detector
 from engines.backend import default_backends
 from engines.pipeline import BuildRequest, build_engines
+from engines.run_folder import RunFolder, locked
 from evaluate.pipeline import EvaluationRequest, evaluate_engines
 from export.checkpoint import require_known_architecture
 from export.contract import InputContract, ModelContract, toml_from_contract
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluate.record import ReportRecord
+    from export.sidecar import Artifact
 
 FEWEST_VIDEOS = 20
 
@@ -68,14 +70,8 @@ def run_demo(request: DemoRequest, announce: Callable[[str], None]) -> tuple[Rep
     data = request.out / "data"
     contract = ModelContract(request.backbone, InputContract(request.size))
     require_known_architecture(contract)
-    announce("step 1 of 4: drawing faces and face swaps")
-    train = make_split(data, plan_of_split("train", request.seed, request.videos))
-    for split in ("calibration", "test"):
-        make_split(data, plan_of_split(split, request.seed, request.videos))
-    announce(f"step 2 of 4: training {request.backbone}")
-    plan = TrainingPlan(epochs=request.epochs, seed=request.seed)
-    checkpoint = train_detector(request.out / "model" / "checkpoint.safetensors", contract, train, plan)
-    write_text(checkpoint.path.with_name("model.toml"), toml_from_contract(contract))
+    with locked(RunFolder(data)):
+        checkpoint = _trained_checkpoint(request, contract, announce)
     announce("step 3 of 4: build-engines")
     build_engines(
         BuildRequest(
@@ -91,3 +87,16 @@ def run_demo(request: DemoRequest, announce: Callable[[str], None]) -> tuple[Rep
     )
     announce("step 4 of 4: evaluate-engines")
     return evaluate_engines(EvaluationRequest(request.out, data / "test"), announce)
+
+
+def _trained_checkpoint(request: DemoRequest, contract: ModelContract, announce: Callable[[str], None]) -> Artifact:
+    data = request.out / "data"
+    announce("step 1 of 4: drawing faces and face swaps")
+    train = make_split(data, plan_of_split("train", request.seed, request.videos))
+    for split in ("calibration", "test"):
+        make_split(data, plan_of_split(split, request.seed, request.videos))
+    announce(f"step 2 of 4: training {request.backbone}")
+    plan = TrainingPlan(epochs=request.epochs, seed=request.seed)
+    checkpoint = train_detector(request.out / "model" / "checkpoint.safetensors", contract, train, plan)
+    write_text(checkpoint.path.with_name("model.toml"), toml_from_contract(contract))
+    return checkpoint

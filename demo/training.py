@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import pickle
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from export.checkpoint import module_from_contract
-from export.errors import SignoffError
+from export.errors import ArtifactError, SignoffError
 from export.preprocessing import image_from_file, resized_image
 from export.progress import progress_bar
 from export.sidecar import Artifact, Recipe, make_artifact, reusable_artifact, write_atomically
@@ -231,18 +233,23 @@ class _Training:
             "optimizer": self._optimizer.state_dict(),
             "random": torch.get_rng_state(),
         }
-        with write_atomically(resume) as temporary, temporary.open("wb") as stream:
-            torch.save(state, stream)
+        content = io.BytesIO()  # torch.save to a full disk raises an error of its own that hides the reason
+        torch.save(state, content)
+        with write_atomically(resume) as temporary:
+            temporary.write_bytes(content.getbuffer())
 
     def _restore(self, resume: Path, key: str) -> None:
         if not resume.is_file():
             return
-        state = torch.load(resume, weights_only=True)
-        if state["key"] == key:
-            self._epoch = state["epoch"]
-            self._module.load_state_dict(state["module"])
-            self._optimizer.load_state_dict(state["optimizer"])
-            torch.set_rng_state(state["random"])
+        try:
+            state = torch.load(resume, weights_only=True)
+            if state["key"] == key:
+                self._epoch = state["epoch"]
+                self._module.load_state_dict(state["module"])
+                self._optimizer.load_state_dict(state["optimizer"])
+                torch.set_rng_state(state["random"])
+        except (RuntimeError, pickle.UnpicklingError, EOFError, LookupError, TypeError, ValueError) as error:
+            raise ArtifactError(f"{resume} is damaged; delete it to train from the start") from error
 
 
 def _loaded(samples: SampleSet, contract: InputContract) -> tuple[torch.Tensor, torch.Tensor]:

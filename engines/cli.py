@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,10 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--sparsity", nargs="+", type=_percent, metavar="NN", help="percent of zeros (default: 0 50)")
     group.add_argument(
-        "--backend", nargs="+", metavar="NAME", help="onnxruntime, tensorrt-rtx, tensorrt (default: the installed ones)"
+        "--backend",
+        nargs="+",
+        metavar="NAME",
+        help="onnxruntime, tensorrt-rtx, tensorrt (default: the first, and the second if installed)",
     )
     group.add_argument("--dry-run", action="store_true", help="list what would be made or reused, and how large it is")
 
@@ -70,7 +74,7 @@ def _add_calibration(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--calibration", type=Path, metavar="DIR", help="faces laid out as Celeb-DF-v2, both classes")
     group.add_argument("--calibration-images", type=_positive, default=256, metavar="N", help="default: 256")
     group.add_argument("--calibration-method", choices=METHODS, default="mse", help="range estimator (default: mse)")
-    group.add_argument("--seed", type=int, default=0, help="seed of the choice of frames (default: 0)")
+    group.add_argument("--seed", type=_count, default=0, help="seed of the choice of frames (default: 0)")
     group.add_argument("--skip-unreadable", action="store_true", help="go on without images that do not decode")
 
 
@@ -104,7 +108,7 @@ def _run(arguments: argparse.Namespace) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
     from engines.pipeline import build_engines
 
-    steps = build_engines(_request(arguments), arguments.dry_run, announce=print)
+    steps = build_engines(_request(arguments), arguments.dry_run, announce=partial(print, flush=True))
     print(_table(steps, arguments.dry_run))
     if not arguments.dry_run:
         print(f"run folder: {arguments.out}\nnext: evaluate-engines {arguments.out} --test DATA")
@@ -117,7 +121,7 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
     from engines.stages import CalibrationSettings
     from export.contract import contract_from_toml
 
-    model_file = arguments.model or arguments.checkpoint.with_name("model.toml")
+    model_file = arguments.model or arguments.checkpoint.parent / "model.toml"
     return BuildRequest(
         out=arguments.out,
         checkpoint=arguments.checkpoint,
@@ -127,7 +131,8 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         calibration=arguments.calibration,
         calibration_images=arguments.calibration_images,
         seed=arguments.seed,
-        settings=CalibrationSettings(arguments.calibration_method, skip_unreadable=arguments.skip_unreadable),
+        settings=CalibrationSettings(arguments.calibration_method),
+        skip_unreadable=arguments.skip_unreadable,
         options=_build_options(arguments),
     )
 
@@ -161,6 +166,12 @@ def _dotted_sm(text: str) -> str:
 def _percent(text: str) -> int:
     if not text.isdigit() or not 0 <= int(text) <= 95:
         raise argparse.ArgumentTypeError(f"{text!r} is not a percentage from 0 to 95")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
     return int(text)
 
 

@@ -6,20 +6,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from calibration.celeb_df import has_test_list, samples_from_celeb_df
+from calibration.loading import BatchReader
 from calibration.samples import SampleSet, require_both_classes
 from calibration.sampling import calibration_sample
 from engines.backend import BuildOptions, backend_from_name
 from engines.run_folder import RunFolder, locked
-from engines.spec import CalibrationSpec, RunSpec, write_spec
+from engines.spec import CalibrationSpec, EngineSpec, RunSpec, begin_spec, stored_checkpoint_path, write_spec
 from engines.stages import CalibrationSettings, Stages
 from engines.store import ArtifactStore, Step
+from export.progress import progress_bar
 from export.variant import Variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from calibration.samples import SampleSet
     from export.contract import ModelContract
     from export.variant import Variant
 
@@ -39,6 +40,7 @@ class BuildRequest:
         seed: Seed of the choice of those frames.
         settings: How to calibrate.
         options: How TensorRT builds.
+        skip_unreadable: Goes on without calibration images that do not decode.
     """
 
     out: Path
@@ -51,6 +53,7 @@ class BuildRequest:
     seed: int = 0
     settings: CalibrationSettings = field(default_factory=CalibrationSettings)
     options: BuildOptions = field(default_factory=BuildOptions)
+    skip_unreadable: bool = False
 
 
 def build_engines(
@@ -69,11 +72,12 @@ def build_engines(
     Raises:
         SignoffError: Anything the user can mend; nothing is half-written.
     """
+    contract = request.contract.to_json()
     if dry_run:
-        return _build(request, ArtifactStore(dry_run=True))
+        return _build(request, ArtifactStore(contract, dry_run=True))
     run = RunFolder(request.out)
     with locked(run):
-        return _build(request, ArtifactStore(announce=announce))
+        return _build(request, ArtifactStore(contract, announce=announce))
 
 
 def _build(request: BuildRequest, store: ArtifactStore) -> tuple[Step, ...]:
@@ -81,42 +85,48 @@ def _build(request: BuildRequest, store: ArtifactStore) -> tuple[Step, ...]:
     backends = [backend_from_name(name) for name in request.backends]
     for backend in backends:
         backend.versions()  # a missing package is told before hours of work, not after
-    samples = _sampled_calibration_set(request)
+    samples, unreadable = _sampled_calibration_set(request)
     stages = Stages(run, store, request.checkpoint, request.contract, samples, request.settings)
-    digest = stages.dense.sha256
+    spec = _spec(run, request, stages.dense.sha256, samples, unreadable)
+    if not store.dry_run:
+        spec = begin_spec(run, spec)
     for variant in request.variants:
         for backend in backends:
             stages.engine(variant, backend, request.options)
     if not store.dry_run:
-        write_spec(run, _spec(request, digest, samples))
+        write_spec(run, spec)
     return tuple(store.steps)
 
 
-def _spec(request: BuildRequest, digest: str, samples: SampleSet | None) -> RunSpec:
-    calibration = samples and CalibrationSpec(
-        root=str(samples.root),
-        sha256=samples.sha256,
-        images=len(samples.samples),
-        real=samples.real_count,
-        fake=samples.fake_count,
-        seed=request.seed,
-        method=request.settings.method,
-        videos=samples.videos,
-        identities=samples.identities,
-    )
-    return RunSpec(
-        request.contract,
-        str(request.checkpoint.resolve()),
-        digest,
-        request.variants,
-        request.backends,
-        calibration or None,
-    )
+def _spec(run: RunFolder, request: BuildRequest, digest: str, samples: SampleSet | None, unreadable: int) -> RunSpec:
+    engines = [EngineSpec(variant, backend) for variant in request.variants for backend in request.backends]
+    calibration = None
+    if samples is not None:
+        calibration = CalibrationSpec(
+            root=str(samples.root),
+            sha256=samples.sha256,
+            images=len(samples.samples),
+            real=samples.real_count,
+            fake=samples.fake_count,
+            unreadable=unreadable,
+            seed=request.seed,
+            method=request.settings.method,
+            videos=samples.videos,
+            identities=samples.identities,
+        )
+    checkpoint = stored_checkpoint_path(run, request.checkpoint)
+    return RunSpec(request.contract, checkpoint, digest, tuple(engines), calibration)
 
 
-def _sampled_calibration_set(request: BuildRequest) -> SampleSet | None:
+def _sampled_calibration_set(request: BuildRequest) -> tuple[SampleSet | None, int]:
+    """Chooses the calibration images and decodes each once, so that every later stage has the same, readable ones."""
     if request.calibration is None:
-        return None
+        return None, 0
     found = samples_from_celeb_df(request.calibration, "unlisted" if has_test_list(request.calibration) else "all")
     require_both_classes(found, "calibration")
-    return calibration_sample(found, request.calibration_images, request.seed)
+    sampled = calibration_sample(found, request.calibration_images, request.seed)
+    reader = BatchReader(sampled.samples, request.contract.input, 8, skip_unreadable=request.skip_unreadable)
+    batches = progress_bar(reader, "reading calibration images", len(reader), "batch")
+    readable = SampleSet(sampled.root, tuple(sample for batch in batches for sample in batch.samples))
+    require_both_classes(readable, "readable part of the calibration")
+    return readable, len(reader.unreadable)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from export import __version__
 from export.contract import ModelContract
-from export.errors import ArtifactError
+from export.errors import ArtifactError, BackendError
 from export.sidecar import read_json, write_json
 from export.variant import Variant, variant_from_name
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engines.run_folder import RunFolder
 
 SPEC_SCHEMA = 1
@@ -26,10 +28,19 @@ class CalibrationSpec:
     images: int
     real: int
     fake: int
+    unreadable: int
     seed: int
     method: str
     videos: frozenset[str]
     identities: frozenset[str]
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """One engine of a run: a variant, and the backend it was built for."""
+
+    variant: Variant
+    backend: str
 
 
 @dataclass(frozen=True)
@@ -38,19 +49,45 @@ class RunSpec:
 
     Attributes:
         contract: The model file's declaration.
-        checkpoint: Absolute path of the checkpoint.
+        checkpoint: Path of the checkpoint, relative to the run folder if it lies inside.
         checkpoint_sha256: Its digest.
-        variants: Every variant built so far from this checkpoint.
-        backends: Backends that they were built for.
+        engines: Every engine built so far from this checkpoint and calibration set.
         calibration: The calibration set, or None.
     """
 
     contract: ModelContract
     checkpoint: str
     checkpoint_sha256: str
-    variants: tuple[Variant, ...]
-    backends: tuple[str, ...]
+    engines: tuple[EngineSpec, ...]
     calibration: CalibrationSpec | None
+
+    def variants_for(self, backend: str) -> tuple[Variant, ...]:
+        """Returns the variants built for a backend.
+
+        Raises:
+            BackendError: There is none.
+        """
+        variants = tuple(engine.variant for engine in self.engines if engine.backend == backend)
+        if not variants:
+            built = ", ".join(dict.fromkeys(engine.backend for engine in self.engines)) or "no backend"
+            raise BackendError(
+                f"the run has no engines for {backend}, only for {built}; build some with --backend {backend}"
+            )
+        return variants
+
+    def backends_of(self, variant: Variant) -> tuple[str, ...]:
+        """Returns the backends that a variant was built for."""
+        return tuple(engine.backend for engine in self.engines if engine.variant == variant)
+
+    def checkpoint_path(self, run: RunFolder) -> Path:
+        """Returns where the checkpoint lies."""
+        return run.root / self.checkpoint  # an absolute path stays what it is
+
+
+def stored_checkpoint_path(run: RunFolder, checkpoint: Path) -> str:
+    """Returns how a spec names a checkpoint: a run folder that holds its checkpoint can be moved."""
+    absolute, root = checkpoint.resolve(), run.root.resolve()
+    return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else str(absolute)
 
 
 def read_spec(run: RunFolder) -> RunSpec:
@@ -60,54 +97,68 @@ def read_spec(run: RunFolder) -> RunSpec:
         ArtifactError: The folder holds no run, or its spec was damaged.
     """
     if not run.spec.is_file():
-        raise ArtifactError(f"{run.root} holds no run; make one with: build-engines --checkpoint FILE --out {run.root}")
+        raise ArtifactError(f"{run.root} holds no run that is complete; run build-engines with --out {run.root}")
     record = read_json(run.spec)
     try:
         calibration = record["calibration"]
         return RunSpec(
             contract=ModelContract.from_json(record["contract"]),
-            checkpoint=record["checkpoint"],
-            checkpoint_sha256=record["checkpoint_sha256"],
-            variants=tuple(variant_from_name(name) for name in record["variants"]),
-            backends=tuple(record["backends"]),
+            checkpoint=str(record["checkpoint"]),
+            checkpoint_sha256=str(record["checkpoint_sha256"]),
+            engines=tuple(EngineSpec(variant_from_name(name), str(backend)) for name, backend in record["engines"]),
             calibration=_calibration_from_record(calibration) if calibration else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(
-            f"{run.spec} is damaged ({error!r}); delete it and run build-engines again with --out {run.root}"
-        ) from error
+        raise ArtifactError(f"{run.spec} is damaged ({error!r}); run build-engines with --out {run.root}") from error
+
+
+def begin_spec(run: RunFolder, spec: RunSpec) -> RunSpec:
+    """Reduces the stored spec to the engines that stay true while new ones are built, and returns the final spec.
+
+    A command that is killed half-way then leaves a spec that names no engine of another checkpoint, contract or
+    calibration set than it says.
+    """
+    kept = _still_true(run, spec)
+    if kept is None:
+        run.spec.unlink(missing_ok=True)
+        return spec
+    write_spec(run, kept)
+    return replace(
+        spec,
+        engines=tuple(dict.fromkeys([*kept.engines, *spec.engines])),
+        calibration=spec.calibration or kept.calibration,
+    )
 
 
 def write_spec(run: RunFolder, spec: RunSpec) -> None:
-    """Writes the spec, adding what earlier commands built in this folder from the same checkpoint."""
-    merged = _with_earlier(run, spec)
+    """Writes the spec."""
     write_json(
         run.spec,
         {
             "schema": SPEC_SCHEMA,
             "toolkit": __version__,
-            "checkpoint": merged.checkpoint,
-            "checkpoint_sha256": merged.checkpoint_sha256,
-            "contract": merged.contract.to_json(),
-            "variants": [variant.name for variant in merged.variants],
-            "backends": list(merged.backends),
-            "calibration": _calibration_record(merged.calibration) if merged.calibration else None,
+            "checkpoint": spec.checkpoint,
+            "checkpoint_sha256": spec.checkpoint_sha256,
+            "contract": spec.contract.to_json(),
+            "engines": [[engine.variant.name, engine.backend] for engine in spec.engines],
+            "calibration": _calibration_record(spec.calibration) if spec.calibration else None,
         },
     )
 
 
-def _with_earlier(run: RunFolder, spec: RunSpec) -> RunSpec:
-    if not run.spec.is_file():
-        return spec
-    earlier = read_spec(run)
-    if earlier.checkpoint_sha256 != spec.checkpoint_sha256 or earlier.contract != spec.contract:
-        return spec
-    return replace(
-        spec,
-        variants=tuple(dict.fromkeys([*earlier.variants, *spec.variants])),
-        backends=tuple(dict.fromkeys([*earlier.backends, *spec.backends])),
-        calibration=spec.calibration or earlier.calibration,
-    )
+def _still_true(run: RunFolder, spec: RunSpec) -> RunSpec | None:
+    try:
+        earlier = read_spec(run)
+    except ArtifactError:
+        return None
+    if (earlier.checkpoint_sha256, earlier.contract) != (spec.checkpoint_sha256, spec.contract):
+        return None
+    one, other = earlier.calibration, spec.calibration
+    same = one is None or other is None or (one.sha256, one.method) == (other.sha256, other.method)
+    engines = tuple(engine for engine in earlier.engines if same or not engine.variant.needs_calibration)
+    if not engines:
+        return None
+    return replace(earlier, checkpoint=spec.checkpoint, engines=engines, calibration=one if same else None)
 
 
 def _calibration_record(calibration: CalibrationSpec) -> dict[str, Any]:

@@ -54,13 +54,11 @@ class CalibrationSettings:
         method: `mse`, `percentile`, `entropy` or `minmax`.
         policy: Which layers are quantized.
         batch_size: Images per run of the network.
-        skip_unreadable: Goes on without images that do not decode.
     """
 
     method: Method = "mse"
     policy: PlacementPolicy = field(default_factory=PlacementPolicy)
     batch_size: int = 8
-    skip_unreadable: bool = False
 
 
 class Stages:
@@ -127,7 +125,7 @@ class Stages:
         recipe = Recipe(
             "weights",
             {"checkpoint": self.dense.sha256, "calibration": samples.sha256},
-            {"percent": percent, "contract": self.dense.contract.to_json(), **versions_of("nncf", "torch", "timm")},
+            {"percent": percent, **versions_of("nncf", "torch", "timm")},
         )
 
         def write(path: Path) -> Mapping[str, Any]:
@@ -149,7 +147,6 @@ class Stages:
             {
                 "precision": Precision.FP32.value,
                 "opset": OPSET,
-                "contract": self.dense.contract.to_json(),
                 **versions_of("torch", "timm", "onnx", "onnxscript"),
             },
         )
@@ -202,7 +199,7 @@ class Stages:
             reader = self._reader(samples.samples)
             table = table_from_samples(model, placement, reader, settings.method, fp32.sha256, samples.sha256)
             path.write_text(table.to_json(), encoding="utf-8")
-            return {"images": table.image_count, "unreadable": [str(sample.path) for sample in reader.unreadable]}
+            return {"images": table.image_count}
 
         path = self._run.calibration_table(name_from_parts(Precision.FP32, percent))
         return self._store.obtain(path, recipe, write, 20_000)
@@ -250,10 +247,7 @@ class Stages:
         return self._samples
 
     def _reader(self, samples: tuple[Sample, ...]) -> BatchReader:
-        settings = self._settings
-        return BatchReader(
-            samples, self.dense.contract.input, settings.batch_size, skip_unreadable=settings.skip_unreadable
-        )
+        return BatchReader(samples, self.dense.contract.input, self._settings.batch_size)
 
     def _images(self, samples: tuple[Sample, ...]) -> _ImageBatches:
         return _ImageBatches(self._reader(samples))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from export.sidecar import Artifact, Recipe, make_artifact, reusable_artifact
@@ -35,12 +35,18 @@ class ArtifactStore:
     In a dry run nothing is written: an artifact to be made gets the digest `pending`, which no stored recipe names,
     so that whatever depends on it counts as to be made, too.
 
+    Args:
+        contract: JSON of the model file's declaration; part of every recipe, because it bears on every artifact.
+        dry_run: Whether to write nothing.
+        announce: Gets a line per artifact that is made.
+
     Attributes:
         dry_run: Whether nothing is to be written.
         steps: The artifacts obtained so far, in order.
     """
 
-    def __init__(self, dry_run: bool = False, announce: Callable[[str], None] | None = None) -> None:
+    def __init__(self, contract: str, dry_run: bool = False, announce: Callable[[str], None] | None = None) -> None:
+        self._contract = contract
         self.dry_run = dry_run
         self._announce = announce
         self.steps: list[Step] = []
@@ -63,6 +69,7 @@ class ArtifactStore:
         Raises:
             ArtifactError: The stored file was changed by hand.
         """
+        recipe = replace(recipe, options={**recipe.options, "contract": self._contract})
         stored = reusable_artifact(path, recipe)
         if stored is not None:
             self._record(Step(path, True, stored.size_bytes))

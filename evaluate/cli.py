@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,9 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that build-engines filled")
     parser.add_argument("--test", type=Path, required=True, metavar="DIR", help="faces laid out as Celeb-DF-v2")
     parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="default: onnxruntime")
-    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="images per inference (default: 16)")
+    parser.add_argument(
+        "--batch-size", type=_positive, default=16, metavar="N", help="images per inference (default: 16)"
+    )
     parser.add_argument("--skip-unreadable", action="store_true", help="go on without images that do not decode")
     return parser.parse_args(argv)
 
@@ -47,11 +50,17 @@ def _run(arguments: argparse.Namespace) -> int:
     from evaluate.summary import summary_from_record
 
     request = EvaluationRequest(
-        arguments.run, arguments.test, arguments.backend, max(1, arguments.batch_size), arguments.skip_unreadable
+        arguments.run, arguments.test, arguments.backend, arguments.batch_size, arguments.skip_unreadable
     )
-    record, paths = evaluate_engines(request, announce=print)
+    record, paths = evaluate_engines(request, announce=partial(print, flush=True))
     print(summary_from_record(record, paths))
     return 0
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from export.versions import versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -98,6 +98,7 @@ def explain_variants(
 def _draw(
     run: RunFolder, spec: RunSpec, scored: Sequence[ScoredVariant], data_root: Path
 ) -> tuple[list[dict[str, str]], float]:
+    _cached_image.cache_clear()
     pictures = [picture for entry in scored for picture in _pictures(entry)]
     maps: dict[tuple[int, str], NDArray[np.float32]] = {}
     for percent in sorted({picture.variant.sparsity_percent for picture in pictures}):
@@ -149,7 +150,7 @@ def _weights(run: RunFolder, spec: RunSpec, percent: int) -> tuple[Path, str]:
     if percent:
         artifact = read_artifact(run.model(f"p{percent:02d}"))
         return artifact.path, artifact.sha256
-    checkpoint = Path(spec.checkpoint)
+    checkpoint = spec.checkpoint_path(run)
     if not checkpoint.is_file():
         raise ArtifactError(f"the checkpoint {checkpoint} is gone; class-activation maps need it, put it back")
     if sha256_of_file(checkpoint) != spec.checkpoint_sha256:
@@ -176,8 +177,11 @@ def _complete(run: RunFolder, record: Path) -> bool:
     """Tells whether every listed heatmap is there as it was drawn; they are cheap, so doubt means redrawing."""
     if not record.is_file():
         return False
-    listed = read_json(record)["heatmaps"]
-    return all(_is_intact(run.root / entry["path"], entry["sha256"]) for entry in listed)
+    try:
+        listed = read_json(record)["heatmaps"]
+        return all(_is_intact(run.root / entry["path"], entry["sha256"]) for entry in listed)
+    except (ArtifactError, KeyError, TypeError):
+        return False
 
 
 def _is_intact(path: Path, digest: str) -> bool:

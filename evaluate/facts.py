@@ -44,6 +44,7 @@ class CalibrationFacts:
         real_images: Number of real images.
         videos: Number of videos they come from.
         method: How activation ranges were chosen, in words.
+        unreadable_images: Number of images left out because they do not decode.
     """
 
     root: str
@@ -52,6 +53,7 @@ class CalibrationFacts:
     real_images: int
     videos: int
     method: str
+    unreadable_images: int = 0
 
     @property
     def images(self) -> int:

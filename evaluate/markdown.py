@@ -149,6 +149,8 @@ def _provenance_lines(record: ReportRecord) -> list[str]:
             f"- Calibration set: {escaped(calibration.root)}, {calibration.images} images ({calibration.fake_images} "
             f"fake, {calibration.real_images} real) of {calibration.videos} videos; sha256 {calibration.sha256[:16]}."
         )
+        if calibration.unreadable_images:
+            lines.append(f"- Left out of it: {calibration.unreadable_images} images that do not decode.")
         lines.append(f"- Calibration method: {escaped(calibration.method)}.")
     lines.append(f"- Network: {escaped(record.architecture)}. Evaluated {record.created_utc}.")
     lines += [

@@ -107,8 +107,10 @@ def evaluate_engines(
     backend.versions()  # a missing package is told before anything else is done
     samples = _test_set(request, spec)
     with locked(run):
-        session = _Session(request, run, spec, backend, samples, ArtifactStore(announce=announce))
-        evaluated = [_evaluate(session, variant) for variant in spec.variants]
+        session = _Session(
+            request, run, spec, backend, samples, ArtifactStore(spec.contract.to_json(), announce=announce)
+        )
+        evaluated = [_evaluate(session, variant) for variant in spec.variants_for(backend.name)]
         explanation = explain_variants(run, spec, [e.scored for e in evaluated], samples.root, session.store)
         record = _record(session, evaluated, explanation)
         return record, write_report(run.report, record)
@@ -216,7 +218,7 @@ def _report_samples(scored: ScoredVariant, outcome: Outcome, explanation: Explan
 
 def _engine_files(run: RunFolder, spec: RunSpec, variant: Variant) -> tuple[EngineFile, ...]:
     files = []
-    for name in spec.backends:
+    for name in spec.backends_of(variant):
         path = run.engine(variant.name, name, backend_from_name(name).suffix)
         artifact = read_artifact(path)
         capabilities = artifact.facts.get("compute_capabilities", [])
@@ -256,6 +258,7 @@ def _calibration_facts(spec: RunSpec) -> CalibrationFacts | None:
         fake_images=calibration.fake,
         real_images=calibration.real,
         videos=len(calibration.videos),
+        unreadable_images=calibration.unreadable,
         method=_METHOD_NAMES.get(calibration.method, calibration.method),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import pickle
+import struct
 import warnings
 import zipfile
 from dataclasses import dataclass, replace
@@ -26,6 +27,19 @@ if TYPE_CHECKING:
 
 EMA_WRAPPERS = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 WRAPPERS = (*EMA_WRAPPERS, "state_dict", "model_state_dict", "model", "net")
+# What torch and safetensors raise on files that are damaged or something else altogether.
+_LOADING_ERRORS = (
+    SafetensorError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 _PARALLEL_PREFIXES = ("module.", "_orig_mod.")
 _COUNTER = "num_batches_tracked"
 
@@ -153,7 +167,7 @@ def _load(path: Path) -> Any:
                 "trained and save model.state_dict() instead"
             ) from error
         raise CheckpointError(f"{path} is damaged or not a checkpoint; copy it again") from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except _LOADING_ERRORS as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path} is damaged or not a checkpoint ({reason[:120]}); copy it again") from error
 

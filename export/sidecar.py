@@ -150,8 +150,9 @@ def read_artifact(path: Path) -> Artifact:
     try:
         recipe = Recipe(record["kind"], record["parents"], record["options"])
         recorded, facts, key = str(record["sha256"]), record["facts"], str(record["key"])
-        intact = isinstance(facts, dict) and (key == recipe.key or record["toolkit"] != __version__)
-    except (KeyError, TypeError, AttributeError) as error:
+        same_toolkit = record["toolkit"] == __version__
+        intact = record["facts_sha256"] == sha256_of_json(facts) and (key == recipe.key or not same_toolkit)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{sidecar_path(path)} is not a sidecar ({error!r}); delete it to rebuild") from error
     if not intact:
         raise ArtifactError(f"{sidecar_path(path)} was edited by hand; delete it to have {path.name} rebuilt")
@@ -187,6 +188,8 @@ def make_artifact(path: Path, recipe: Recipe, write: Callable[[Path], Mapping[st
         write: Writes the file to the path it is given and returns facts for the sidecar.
     """
     sidecar_path(path).unlink(missing_ok=True)
+    for orphan in path.parent.glob(f".{path.name}.*"):  # of a command that was killed
+        orphan.unlink()
     with write_atomically(path) as temporary:
         facts = dict(write(temporary))
         digest = sha256_of_file(temporary)
@@ -202,6 +205,7 @@ def make_artifact(path: Path, recipe: Recipe, write: Callable[[Path], Mapping[st
             "parents": dict(recipe.parents),
             "options": dict(recipe.options),
             "facts": facts,
+            "facts_sha256": sha256_of_json(facts),
         },
     )
     return Artifact(path, digest, recipe, facts, recipe.key)

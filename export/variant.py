@@ -39,6 +39,11 @@ class Variant:
         """The PyTorch model it is exported from: `dense` or `pNN`."""
         return f"p{self.sparsity_percent}" if self.sparsity_percent else "dense"
 
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether calibration images determine it."""
+        return self.precision is Precision.INT8 or self.sparsity_percent > 0
+
 
 def variant_from_name(name: str) -> Variant:
     """Parses a variant name.

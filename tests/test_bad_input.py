@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -9,9 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 
+from engines.run_folder import RunFolder
+from engines.spec import read_spec
+from evaluate.score_files import read_scores
 from tests.celeb_df_tree import write_tree
 from tests.signoff_run import SignoffCase, write_case
 
@@ -161,6 +166,77 @@ def test_damaged_spec(damage: str, built: SignoffCase, tmp_path: Path, capsys: p
     spec.unlink() if damage == "missing" else spec.write_text(damage, encoding="utf-8")
     assert case.evaluate() == 2
     assert "spec.json" in (message := told(capsys)) or "holds no run" in message
+
+
+def test_damaged_spec_is_mended_by_building_again(built: SignoffCase, tmp_path: Path) -> None:
+    case = replace(built, out=tmp_path / "run")
+    shutil.copytree(built.out, case.out)
+    (case.out / "spec.json").write_text("{", encoding="utf-8")
+    assert case.build("--variants", "baseline", "--backend", "onnxruntime") == 0
+    assert case.evaluate() == 0
+
+
+def test_other_calibration_set_drops_what_the_first_one_made(case: SignoffCase, tmp_path: Path) -> None:
+    """Otherwise a test set could share people with the forgotten calibration set of an engine that is still scored."""
+    assert case.build("--variants", "baseline", "q8", "--backend", "onnxruntime") == 0
+    other = replace(case, calibration=write_tree(tmp_path / "other", first_identity=400))
+    assert other.build("--variants", "q16", "--backend", "onnxruntime") == 0
+    assert [e.variant.name for e in read_spec(RunFolder(case.out)).engines] == ["baseline", "q16"]
+    assert other.evaluate() == 0
+
+
+def test_backends_of_each_variant_are_remembered(case: SignoffCase, capsys: pytest.CaptureFixture[str]) -> None:
+    assert case.build("--variants", "baseline", "--backend", "onnxruntime") == 0
+    assert case.build("--variants", "q16", "--backend", "tensorrt-rtx") == 0
+    assert case.evaluate() == 0
+    assert case.evaluate("--backend", "tensorrt") == 2
+    assert "tensorrt" in capsys.readouterr().err
+
+
+def test_moved_run_folder_is_evaluated(case: SignoffCase, tmp_path: Path) -> None:
+    inside = replace(case, checkpoint=case.out / "model/checkpoint.safetensors")
+    shutil.copytree(case.checkpoint.parent, case.out / "model")
+    assert inside.build(*QUICK) == 0
+    case.out.rename(tmp_path / "moved")
+    assert replace(case, out=tmp_path / "moved").evaluate() == 0
+
+
+def test_inverted_fake_index_rebuilds_everything(case: SignoffCase) -> None:
+    """A user who mends fake_index must not be served the graphs of the mistake."""
+    scores = []
+    for index in (1, 0):
+        model = case.checkpoint.with_name("model.toml")
+        text = model.read_text(encoding="utf-8")
+        model.write_text(re.sub(r"fake_index = \d", f"fake_index = {index}", text), encoding="utf-8")
+        assert case.build(*QUICK) == 0
+        assert case.evaluate() == 0
+        scores.append(read_scores(case.out / "results/baseline/scores.csv").scores)
+    np.testing.assert_allclose(scores[0], 1 - scores[1], atol=1e-5)
+
+
+def test_unreadable_calibration_image_is_counted(case: SignoffCase, capsys: pytest.CaptureFixture[str]) -> None:
+    victim = sorted(case.calibration.rglob("*.png"))[0]
+    victim.write_bytes(b"no image")
+    assert case.build(*QUICK) == 2
+    assert victim.name in told(capsys)
+    assert case.build(*QUICK, "--skip-unreadable") == 0
+    assert case.evaluate() == 0
+    assert "Left out of it: 1 images" in (case.out / "report/report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "{", '{"heatmaps": [{}], "limit": 1}'])
+def test_damaged_list_of_heatmaps_is_drawn_again(content: str, built: SignoffCase, tmp_path: Path) -> None:
+    case = replace(built, out=tmp_path / "run")
+    shutil.copytree(built.out, case.out)
+    assert case.evaluate() == 0
+    (case.out / "results/heatmaps.list").write_text(content, encoding="utf-8")
+    assert case.evaluate() == 0
+
+
+def test_run_folder_that_is_a_file(case: SignoffCase, capsys: pytest.CaptureFixture[str]) -> None:
+    case.out.write_text("", encoding="utf-8")
+    assert case.build(*QUICK) == 2
+    assert "choose another" in told(capsys)
 
 
 def test_full_disk_is_one_line_and_leaves_nothing_half_written(case: SignoffCase) -> None:

@@ -45,6 +45,13 @@ def test_splits_share_nobody(splits: dict[str, SampleSet]) -> None:
         require_disjoint(splits[one], splits[other])
 
 
+@pytest.mark.parametrize("count", [20, 40, 300])
+def test_small_sets_keep_the_proportions_without_repeating_a_video(count: int) -> None:
+    names = [video.name for video in videos_of_plan(plan_of_split("test", 0, count))]
+    assert len(set(names)) == len(names)
+    assert sum(name.startswith("Celeb-synthesis") for name in names) == round(340 * count / 518)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_full_splits_share_nobody_either(seed: int) -> None:
     people = []
