@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import pickle
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -95,7 +96,8 @@ def train_detector(path: Path, contract: ModelContract, samples: SampleSet, plan
     def write(temporary: Path) -> Mapping[str, Any]:
         images, labels = _loaded(samples, contract.input)
         training = _Training(contract, plan, images, labels)
-        training.run(path.with_name(f"{path.stem}.resume.pt"), recipe.key)
+        with flushed_denormals():
+            training.run(path.with_name(f"{path.stem}.resume.pt"), recipe.key)
         limits = training.logit_range()
         temporary.write_bytes(serialized_weights(training.weights()))
         return {"images": len(labels), "smallest_logit": limits[0], "largest_logit": limits[1]}
@@ -108,6 +110,16 @@ def train_detector(path: Path, contract: ModelContract, samples: SampleSet, plan
 def bf16_is_fast() -> bool:
     """Tells whether the processor multiplies BF16 natively; emulated, it is slower than FP32."""
     return _CPU_INFO.is_file() and "avx512_bf16" in _CPU_INFO.read_text(encoding="utf-8")
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Treats denormal numbers as zero within the block: they are slow and mean nothing in a training."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)  # it is a state of the processor, which the rest of the program shares
 
 
 def keep_depthwise_in_fp32(module: nn.Module) -> None:
@@ -127,7 +139,6 @@ class _Training:
 
     def __init__(self, contract: ModelContract, plan: TrainingPlan, images: torch.Tensor, labels: torch.Tensor) -> None:
         torch.manual_seed(plan.seed)
-        torch.set_flush_denormal(True)  # denormal numbers are slow and mean nothing here
         self._plan = plan
         self._images, self._labels = images, labels
         self._mean = torch.tensor(contract.input.mean).view(1, 3, 1, 1)

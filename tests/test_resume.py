@@ -18,6 +18,11 @@ ROOT = Path(__file__).parents[1]
 VARIANTS = ("--variants", "baseline", "q16-p50", "q8", "--backend", "onnxruntime", "tensorrt-rtx")
 
 
+def accept_interrupts() -> None:
+    """A shell starts background jobs with SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(case: SignoffCase, command: str) -> subprocess.Popen[str]:
     build = ["--checkpoint", case.checkpoint, "--calibration", case.calibration, "--out", case.out, *VARIANTS]
     evaluate = [case.out, "--test", case.test]
@@ -29,6 +34,7 @@ def start(case: SignoffCase, command: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"},
+        preexec_fn=accept_interrupts,
     )
 
 
