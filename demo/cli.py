@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export import __version__
-from export.command import run_command
+from export.command import run_command, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,9 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--epochs", type=int, default=2, metavar="N", help="passes over the faces (default: %(default)s)"
     )
     parser.add_argument("--videos", type=int, default=518, metavar="N", help="test videos (default: %(default)s)")
-    parser.add_argument("--seed", type=_count, default=0, help="seed of faces and training (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=whole_number(0), default=0, help="seed of faces and training (default: %(default)s)"
+    )
     return parser.parse_args(argv)
 
 
@@ -56,12 +58,6 @@ def _run(arguments: argparse.Namespace) -> int:
     record, paths = run_demo(request, announce=partial(print, flush=True))
     print(summary_from_record(record, paths))
     return 0
-
-
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demo.texture import band_noise, disc, falloff, painted, power_law_noise, stroke
+from demo.features import brows, eyes, mouth, nose, turned
+from demo.hair import hair_behind, hair_in_front
+from demo.texture import band_noise, disc, falloff, painted, power_law_noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,14 +103,14 @@ def portrait_from_identity(person: Identity, frame: Frame, size: int) -> Portrai
     soft = 3.0 / size
     shade = _shading(u, v, person, frame)
     canvas = _background(x, y, frame, size)
-    canvas = _hair_behind(canvas, person, u, v, soft)
+    canvas = hair_behind(canvas, person, u, v, soft)
     canvas = _body(canvas, person, frame, x, y, u, v, soft)
     canvas = _skin(canvas, person, frame, u, v, shade, soft)
-    canvas = _eyes(canvas, person, frame, u, v, soft)
-    canvas = _nose(canvas, person, frame, u, v, soft)
-    canvas = _mouth(canvas, person, frame, u, v, soft)
-    canvas = _brows(canvas, person, frame, u, v, soft)
-    canvas = _hair_in_front(canvas, person, frame, u, v, soft)
+    canvas = eyes(canvas, person, frame, u, v, soft)
+    canvas = nose(canvas, person, frame, u, v, soft)
+    canvas = mouth(canvas, person, frame, u, v, soft)
+    canvas = brows(canvas, person, frame, u, v, soft)
+    canvas = hair_in_front(canvas, person, frame, u, v, soft)
     tint = np.array([1 + 0.05 * frame.warmth, 1.0, 1 - 0.06 * frame.warmth], np.float32)
     return Portrait(np.clip(canvas * tint, 0, 1).astype(np.float32), u, v)
 
@@ -124,11 +126,6 @@ def _head_coordinates(
     cos, sin = np.cos(frame.roll), np.sin(frame.roll)
     dx, dy = (x - frame.shift[0]) / frame.scale, (y - HEAD_Y - frame.shift[1]) / frame.scale
     return (cos * dx + sin * dy).astype(np.float32), (-sin * dx + cos * dy).astype(np.float32)
-
-
-def _turned(u: NDArray[np.floating], frame: Frame, depth: float = 0.05) -> NDArray[np.floating]:
-    """Moves what lies on the front of the head sideways when it turns."""
-    return u - depth * frame.yaw
 
 
 def _shading(u: NDArray[np.floating], v: NDArray[np.floating], person: Identity, frame: Frame) -> NDArray[np.floating]:
@@ -156,24 +153,6 @@ def _background(x: NDArray[np.floating], y: NDArray[np.floating], frame: Frame, 
 def _muted(rng: np.random.Generator, darkest: float, lightest: float) -> NDArray[np.floating]:
     """Draws a colour of a room or of clothes: a grey with some hue."""
     return np.clip(rng.uniform(darkest, lightest) + rng.normal(0, 0.10, 3), 0, 1).astype(np.float32)
-
-
-def _hair_behind(
-    canvas: NDArray[np.floating], person: Identity, u: NDArray[np.floating], v: NDArray[np.floating], soft: float
-) -> NDArray[np.floating]:
-    width, height = person.head_width, person.head_height
-    if person.hair_style == "long":
-        crown = disc(u, v + 0.12, width * 1.3, height * 1.05, 2.4, soft)
-        mask = np.maximum(crown, disc(u, v - 0.45, width * 1.22, 0.75, 3, soft))
-    elif person.hair_style == "bob":
-        mask = disc(u, v + 0.02, width * 1.33, height * 1.05, 2.8, soft)
-    elif person.hair_style == "curly":
-        angle = np.arctan2(v + 0.2, u)
-        wobble = 0.03 * np.abs(np.sin(9 * angle + person.seed)) + 0.02 * np.abs(np.sin(14 * angle))
-        mask = falloff(np.hypot(u / 1.0, (v + 0.24) / 0.95) - (width * 1.22 + wobble), soft * 2)
-    else:
-        mask = disc(u, v + 0.15, width * 1.08, height * 0.98, 2.2, soft)
-    return painted(canvas, np.array(person.hair, np.float32) * 0.62, mask)
 
 
 def _body(
@@ -221,7 +200,7 @@ def _skin(
     pores = 0.016 * band_noise(rng, size, 0.2) + 0.014 * power_law_noise(rng, size, 1.0)
     tone = tone * (1 + pores)[..., None]
     for side in (-1, 1):
-        cheek = disc(_turned(u, frame) - side * 0.25, v - 0.17, 0.17, 0.13, 2, 0.16)
+        cheek = disc(turned(u, frame) - side * 0.25, v - 0.17, 0.17, 0.13, 2, 0.16)
         tone = painted(tone, tone * np.array([1.08, 0.90, 0.88], np.float32), cheek, 0.55)
     tone = _spots(tone, person, u, v)
     if person.beard:
@@ -240,152 +219,3 @@ def _spots(
         spot = np.exp(-((u - cu) ** 2 + (v - cv) ** 2) / (2 * rng.uniform(0.006, 0.011) ** 2)).astype(np.float32)
         tone = painted(tone, tone * np.array([0.72, 0.58, 0.5], np.float32), spot, 0.7)
     return tone
-
-
-def _eyes(
-    canvas: NDArray[np.floating],
-    person: Identity,
-    frame: Frame,
-    u: NDArray[np.floating],
-    v: NDArray[np.floating],
-    soft: float,
-) -> NDArray[np.floating]:
-    skin = np.array(person.skin, np.float32)
-    for side in (-1, 1):
-        eu = (_turned(u, frame) - side * person.eye_spacing) * side
-        ev = v + person.eye_height + person.eye_tilt * eu
-        a, b = person.eye_size, person.eye_size * 0.52 * frame.openness
-        canvas = painted(canvas, canvas * 0.72, disc(eu, ev + 0.01, a * 1.5, b * 2.6, 2, 0.1), 0.55)
-        lens = falloff(np.abs(ev) - b * np.clip(1 - (eu / a) ** 2, 0, None) + 0.004, soft)
-        canvas = painted(canvas, np.array([0.90, 0.89, 0.87], np.float32) * 0.97, lens)
-        iu, iv = eu - side * 0.25 * a * frame.gaze, ev
-        iris, pupil = disc(iu, iv, a * 0.46, a * 0.46, 2, soft), disc(iu, iv, a * 0.2, a * 0.2, 2, soft)
-        rim = disc(iu, iv, a * 0.46, a * 0.46, 2, a * 0.3)
-        canvas = painted(canvas, np.array(person.iris, np.float32) * 0.45, iris * lens)
-        canvas = painted(canvas, np.array(person.iris, np.float32) * 1.25, rim * lens * iris)
-        canvas = painted(canvas, np.array([0.03, 0.03, 0.03], np.float32), pupil * lens)
-        glint = disc(iu - side * 0.14 * a, iv + 0.16 * a, a * 0.09, a * 0.09, 2, soft)
-        canvas = painted(canvas, np.ones(3, np.float32), glint * lens, 0.9)
-        arc = np.clip(1 - (eu / (a * 1.04)) ** 2, 0, None)
-        lid = stroke(ev + b * arc, 0.010 * (arc > 0) - 0.02 * (arc <= 0), soft)
-        canvas = painted(canvas, skin * 0.18, lid, 0.85)
-        fold = stroke(ev + b * arc + 0.034, 0.004 * (arc > 0.12) - 0.02 * (arc <= 0.12), soft * 2)
-        canvas = painted(canvas, skin * 0.5, fold, 0.5)
-        lower = stroke(ev - b * arc, 0.003 * (arc > 0.05) - 0.02 * (arc <= 0.05), soft * 1.5)
-        canvas = painted(canvas, skin * 0.45, lower, 0.5)
-    return canvas
-
-
-def _brows(
-    canvas: NDArray[np.floating],
-    person: Identity,
-    frame: Frame,
-    u: NDArray[np.floating],
-    v: NDArray[np.floating],
-    soft: float,
-) -> NDArray[np.floating]:
-    for side in (-1, 1):
-        bu = (_turned(u, frame) - side * person.eye_spacing) * side
-        length = person.eye_size * 1.32
-        bend = person.brow_arch * (bu**2) / length * 0.9 - 0.10 * bu
-        bv = v + person.eye_height + person.brow_height - bend
-        taper = np.clip(1 - (bu / length) ** 2, 0, 1) ** 0.5 * np.where(bu > 0, 0.8, 1.0)
-        mask = stroke(bv, person.brow_thickness * taper - 0.02 * (taper <= 0), soft * 2)
-        canvas = painted(canvas, np.array(person.hair, np.float32) * 0.65, mask, 0.85)
-    return canvas
-
-
-def _nose(
-    canvas: NDArray[np.floating],
-    person: Identity,
-    frame: Frame,
-    u: NDArray[np.floating],
-    v: NDArray[np.floating],
-    soft: float,
-) -> NDArray[np.floating]:
-    nu = _turned(u, frame, 0.085)
-    tip = person.nose_length - person.eye_height
-    dark_side = -1.0 if frame.light[0] > 0 else 1.0
-    along = np.clip((v + person.eye_height) / person.nose_length, 0, 1)
-    span = falloff(np.abs(v - (tip - person.eye_height) / 2 - 0.02) - person.nose_length * 0.46, 0.12)
-    flank = np.exp(-(((nu - dark_side * (0.03 + 0.45 * person.nose_width * along)) / 0.028) ** 2)).astype(np.float32)
-    canvas = painted(canvas, canvas * 0.70, flank * span, 0.6)
-    ridge = np.exp(-((nu / 0.02) ** 2)).astype(np.float32) * span
-    canvas = painted(canvas, np.minimum(canvas * 1.18 + 0.02, 1), ridge, 0.4)
-    under = np.exp(-((nu / person.nose_width) ** 2) * 0.9 - (((v - tip - 0.035) / 0.02) ** 2)).astype(np.float32)
-    canvas = painted(canvas, canvas * 0.6, under, 0.75)
-    for side in (-1, 1):
-        wing = stroke(np.hypot((nu - side * person.nose_width * 0.72) * 1.0, v - tip) - 0.034, 0.004, soft * 2.5)
-        canvas = painted(canvas, canvas * 0.55, wing * falloff(-(side * nu - person.nose_width * 0.5), 0.03), 0.6)
-        nostril = disc(nu - side * person.nose_width * 0.5, v - tip - 0.022, 0.021, 0.010, 2, soft * 1.5)
-        canvas = painted(canvas, canvas * 0.25, nostril, 0.8)
-    gleam = disc(nu - 0.012, v - tip + 0.02, 0.018, 0.016, 2, 0.03)
-    return painted(canvas, np.ones(3, np.float32), gleam, 0.22)
-
-
-def _mouth(
-    canvas: NDArray[np.floating],
-    person: Identity,
-    frame: Frame,
-    u: NDArray[np.floating],
-    v: NDArray[np.floating],
-    soft: float,
-) -> NDArray[np.floating]:
-    mu = _turned(u, frame, 0.06)
-    centre = person.nose_length - person.eye_height + person.mouth_drop
-    width = person.mouth_width * (1 + 0.12 * max(frame.smile, 0))
-    across = np.clip(1 - (mu / width) ** 2, 0, 1)
-    mv = v - centre + 0.055 * frame.smile * (1 - across)
-    gap = 0.035 * frame.mouth_open * across
-    full = person.lip_fullness
-    dip = 1 - 0.28 * np.exp(-((mu / 0.03) ** 2))
-    inside = (across > 0).astype(np.float32)
-    upper = falloff(np.maximum(-mv - (gap + full * across**0.7 * dip), mv + gap), soft * 1.5) * inside
-    lower = falloff(np.maximum(mv - (gap + 1.25 * full * across**0.6), -mv + gap), soft * 1.5) * inside
-    lips = np.array(person.lips, np.float32)
-    light = np.clip(frame.ambient + 0.45, 0, 1)
-    canvas = painted(canvas, canvas * 0.78, disc(mu, mv - 0.085, width * 0.6, 0.02, 2, 0.06), 0.5)
-    opening = falloff(np.abs(mv) - gap, soft) * inside * float(frame.mouth_open > 0.02)
-    canvas = painted(canvas, np.array([0.16, 0.05, 0.05], np.float32), opening)
-    teeth = falloff(np.abs(mv + gap * 0.45) - gap * 0.5, soft) * (across > 0.25) * float(frame.mouth_open > 0.3)
-    canvas = painted(canvas, np.array([0.88, 0.86, 0.82], np.float32) * light, teeth, 0.9)
-    canvas = painted(canvas, lips * 0.82 * light, upper)
-    canvas = painted(canvas, lips * light, lower)
-    shine = np.exp(-((mu / (0.4 * width)) ** 2) - (((mv - gap - 0.55 * full) / (0.35 * full)) ** 2)).astype(np.float32)
-    canvas = painted(canvas, np.minimum(lips * 1.5 + 0.12, 1), shine, 0.35)
-    line = stroke(mv, 0.006 * np.sqrt(across) - 0.02 * (across <= 0), soft * 1.5)
-    return painted(canvas, lips * 0.3, line, 0.8 * float(frame.mouth_open <= 0.3) + 0.1)
-
-
-def _hair_in_front(
-    canvas: NDArray[np.floating],
-    person: Identity,
-    frame: Frame,
-    u: NDArray[np.floating],
-    v: NDArray[np.floating],
-    soft: float,
-) -> NDArray[np.floating]:
-    rng = np.random.default_rng([person.seed, 6])
-    size = u.shape[0]
-    width, height = person.head_width, person.head_height
-    cap = disc(u, v + 0.06, width * 1.09, height * 1.05, 2.25, soft)
-    forehead = {"cropped": 0.40, "side parting": 0.36, "long": 0.38, "bob": 0.27, "curly": 0.34, "receding": 0.50}
-    line = -forehead[person.hair_style] * height / 0.66
-    if person.hair_style == "receding":
-        temples = 0.12 * np.exp(-((np.abs(u) - 0.24) ** 2) / 0.012)
-        edge = line - temples + 1.65 * np.clip(np.abs(u) - 0.36, 0, 1)
-    elif person.hair_style == "side parting":
-        edge = line + 0.20 * (u + 0.12) * np.sign(rng.random() - 0.5) + 1.3 * u**2
-    elif person.hair_style == "bob":
-        edge = line + 0.02 * np.sin(40 * u) + 4.5 * np.clip(np.abs(u) - 0.30, 0, 1) ** 1.2
-    elif person.hair_style == "long":
-        edge = line - 0.16 * np.exp(-((u / 0.07) ** 2)) + 5.0 * np.clip(np.abs(u) - 0.27, 0, 1) ** 1.15
-    else:
-        edge = line + 0.015 * np.sin(35 * u + person.seed) + 1.6 * u**2
-    mask = cap * falloff(v - edge, soft * 3)
-    curls = 1.0 if person.hair_style == "curly" else 5.0
-    strands = 1 + 0.13 * band_noise(rng, size, 0.13, 0.8, curls) + 0.08 * power_law_noise(rng, size, 1.0)
-    gloss = 1 + 0.5 * np.exp(-(((v + height * 0.72) / 0.10) ** 2)) * (0.5 + 0.5 * frame.light[2])
-    colour = np.array(person.hair, np.float32) * (strands * gloss)[..., None]
-    canvas = painted(canvas, canvas * 0.75, cap * falloff(v - edge - 0.03, 0.09), 0.6)
-    return painted(canvas, np.clip(colour, 0, 1).astype(np.float32), mask)

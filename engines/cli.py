@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export import __version__
-from export.command import run_command
+from export.command import run_command, whole_number
 from export.errors import SignoffError, VariantError
 from export.variant import DEFAULT_VARIANTS, Precision, Variant, name_from_parts, variant_from_name
 
@@ -72,16 +72,16 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
 
 def _add_calibration(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--calibration", type=Path, metavar="DIR", help="faces laid out as Celeb-DF-v2, both classes")
-    group.add_argument("--calibration-images", type=_positive, default=256, metavar="N", help="default: 256")
+    group.add_argument("--calibration-images", type=whole_number(1), default=256, metavar="N", help="default: 256")
     group.add_argument("--calibration-method", choices=METHODS, default="mse", help="range estimator (default: mse)")
-    group.add_argument("--seed", type=_count, default=0, help="seed of the choice of frames (default: 0)")
+    group.add_argument("--seed", type=whole_number(0), default=0, help="seed of the choice of frames (default: 0)")
     group.add_argument("--skip-unreadable", action="store_true", help="go on without images that do not decode")
 
 
 def _add_tensorrt(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--sm", nargs="+", default=[], metavar="X.Y", help="for tensorrt-rtx, such as 8.6 8.9 12.0")
     group.add_argument("--batch", type=_three_sizes, default=(1, 8, 32), metavar="A,B,C", help="default: 1,8,32")
-    group.add_argument("--workspace", type=_positive, default=2048, metavar="MIB", help="scratch (default: 2048)")
+    group.add_argument("--workspace", type=whole_number(1), default=2048, metavar="MIB", help="scratch (default: 2048)")
 
 
 def variants_from_arguments(
@@ -169,23 +169,11 @@ def _percent(text: str) -> int:
     return int(text)
 
 
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return int(text)
-
-
 def _three_sizes(text: str) -> tuple[int, int, int]:
     parts = text.split(",")
     if len(parts) != 3:
         raise argparse.ArgumentTypeError(f"{text!r} is not three batch sizes such as 1,8,32")
-    return _positive(parts[0]), _positive(parts[1]), _positive(parts[2])
+    return whole_number(1)(parts[0]), whole_number(1)(parts[1]), whole_number(1)(parts[2])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export import __version__
-from export.command import run_command
+from export.command import run_command, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--test", type=Path, required=True, metavar="DIR", help="faces laid out as Celeb-DF-v2")
     parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="default: onnxruntime")
     parser.add_argument(
-        "--batch-size", type=_positive, default=16, metavar="N", help="images per inference (default: 16)"
+        "--batch-size", type=whole_number(1), default=16, metavar="N", help="images per inference (default: 16)"
     )
     parser.add_argument("--skip-unreadable", action="store_true", help="go on without images that do not decode")
     return parser.parse_args(argv)
@@ -55,12 +55,6 @@ def _run(arguments: argparse.Namespace) -> int:
     record, paths = evaluate_engines(request, announce=partial(print, flush=True))
     print(summary_from_record(record, paths))
     return 0
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import sys
 from typing import TYPE_CHECKING
@@ -25,6 +26,17 @@ _ENVIRONMENT_ERRORS = {
     errno.EISDIR: "a folder stands where a file is expected; choose another path",
     errno.ENAMETOOLONG: "the path is too long; choose a shorter one",
 }
+
+
+def whole_number(smallest: int) -> Callable[[str], int]:
+    """Returns an argparse type for whole numbers from `smallest` on."""
+
+    def parsed(text: str) -> int:
+        if not text.isdigit() or int(text) < smallest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {smallest} on")
+        return int(text)
+
+    return parsed
 
 
 def run_command(name: str, command: Callable[[], int]) -> int:
