@@ -30,9 +30,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.installed-run: $(BIN)/python setup.cfg pyproject.toml
+	@echo 'installing into $(VENV): a few minutes, about 6 GB'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,rtx]'
 	touch $@
 
 $(VENV)/.installed-dev: $(BIN)/python setup.cfg pyproject.toml
+	@echo 'installing into $(VENV): a few minutes, about 6 GB'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,rtx,dev]'
 	touch $@ $(VENV)/.installed-run
