@@ -9,16 +9,12 @@ of its scale).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from export.errors import ParityError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "GlobalAveragePool"})
 _HEAD_OPS = REDUCTIONS | {"Gemm", "MatMul", "Add", "Reshape", "Flatten", "Squeeze", "Identity"}
@@ -151,12 +147,8 @@ def _restore_outputs(graph: onnx.GraphProto, state: _Conversion) -> None:
 def _replace_graph(graph: onnx.GraphProto, state: _Conversion) -> None:
     used = {name for node in state.nodes for name in node.input}
     kept = [tensor for tensor in [*graph.initializer, *state.added.values()] if tensor.name in used]
-    _assign(graph.node, state.nodes)
-    _assign(graph.initializer, kept)
+    del graph.node[:]
+    graph.node.extend(state.nodes)
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
     del graph.value_info[:]
-
-
-def _assign(field_of_graph: object, values: Iterable[object]) -> None:
-    copies = list(values)
-    del field_of_graph[:]  # type: ignore[attr-defined]  # protobuf's repeated field has no public type
-    field_of_graph.extend(copies)  # type: ignore[attr-defined]
