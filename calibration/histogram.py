@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,12 +27,14 @@ class Histogram:
         limit: Upper end of the last bin, a power of two.
         minimum: Smallest value, with its sign.
         maximum: Largest value, with its sign.
+        mean_largest: Mean over images of the largest |x|; 0 where that was not recorded.
     """
 
     counts: NDArray[np.int64]
     limit: float
     minimum: float
     maximum: float
+    mean_largest: float = 0.0
 
     @property
     def count(self) -> int:
@@ -62,9 +65,10 @@ class StreamingHistogram:
         self._exponent: int | None = None
         self._minimum = np.inf
         self._maximum = -np.inf
+        self._largest: list[float] = []
 
     def update(self, values: NDArray[np.float32]) -> None:
-        """Counts the values of an array of any shape.
+        """Counts the values of one image's tensor, of any shape.
 
         Raises:
             CalibrationError: A value is NaN or infinite.
@@ -75,7 +79,8 @@ class StreamingHistogram:
         if not (np.isfinite(low) and np.isfinite(high)):
             raise CalibrationError("a value is NaN or infinite; the model fails on this image even in FP32")
         self._minimum, self._maximum = min(self._minimum, low), max(self._maximum, high)
-        self._widen(max(abs(low), abs(high)))
+        self._largest.append(max(abs(low), abs(high)))
+        self._widen(self._largest[-1])
         # Below the first nonzero value the scale does not matter: zero is in bin 0 of any range.
         scale = np.float32(0 if self._exponent is None else len(self._counts) * 2.0**-self._exponent)
         flat = values.reshape(-1)
@@ -93,7 +98,9 @@ class StreamingHistogram:
         if not np.isfinite(self._minimum):
             raise CalibrationError("no values were counted; calibration needs at least one readable image")
         limit = 2.0 ** (_SMALLEST_EXPONENT if self._exponent is None else self._exponent)
-        return Histogram(self._counts.copy(), limit, self._minimum, self._maximum)
+        # fsum is exact, so that the mean does not depend on the order of the images either.
+        mean_largest = math.fsum(self._largest) / len(self._largest)
+        return Histogram(self._counts.copy(), limit, self._minimum, self._maximum, mean_largest)
 
     def _widen(self, magnitude: float) -> None:
         if magnitude == 0:

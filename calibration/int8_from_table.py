@@ -58,7 +58,10 @@ def int8_from_fp32(
     graph = result.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
     pairs = [_ActivationPair(activation, table.amax(activation.tensor)) for activation in placement.activations]
-    stored = [_StoredWeight(layer, numpy_helper.to_array(weights[layer.weight])) for layer in placement.layers]
+    stored = [
+        _StoredWeight(layer, numpy_helper.to_array(weights[layer.weight]))
+        for layer in (*placement.layers, *placement.weight_only)
+    ]
     _redirect(graph, pairs, stored)
     _insert_nodes(graph, pairs, stored)
     _replace_initializers(graph, pairs, stored)
@@ -186,6 +189,7 @@ def _add_metadata(model: onnx.ModelProto, table: CalibrationTable, placement: Pl
         "scheme": "int8 symmetric, activations per tensor, weights per output channel",
         "tensors": len(placement.activations),
         "layers": len(placement.layers),
+        "weight_only_layers": len(placement.weight_only),
         "float_layers": len(placement.float_layers),
         "methods": dict(Counter(table.ranges[tensor].method for tensor in placement.tensors)),
         "onnx_sha256": table.onnx_sha256,

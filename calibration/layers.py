@@ -84,6 +84,18 @@ def layers_from_graph(graph: onnx.GraphProto) -> tuple[Layer, ...]:
     )
 
 
+def gates_from_graph(graph: onnx.GraphProto) -> dict[str, str]:
+    """Finds the squeeze-and-excitation gates: gated tensor, the product -> its gate, one value per channel."""
+    index = GraphIndex(graph)
+    found = {}
+    for node in graph.node:
+        if node.op_type == "Mul":
+            for gated, gate in (tuple(node.input), tuple(reversed(node.input))):
+                if _layers_between_pool_and_gate(gated, gate, index):
+                    found[node.output[0]] = gate
+    return found
+
+
 def is_layer(node: onnx.NodeProto, index: GraphIndex) -> bool:
     """Tells whether a node is a convolution or matrix product with an initializer as its weight."""
     return node.op_type in LAYER_OPS and node.input[1] in index.initializers

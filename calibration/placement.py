@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass
+from enum import Enum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,25 @@ from calibration.layers import Layer, Role, layers_from_graph
 from calibration.residuals import residuals_from_graph
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import onnx
+
+
+class Arithmetic(Enum):
+    """How a layer of an INT8 variant is stored and computed."""
+
+    INT8 = "int8"
+    INT8_WEIGHTS = "int8-weights"
+    FLOAT = "float"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was settled for one layer, and why."""
+
+    arithmetic: Arithmetic
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,6 +50,8 @@ class PlacementPolicy:
         head: The last layer before the classifier.
         classifier: The layer that makes the logit.
         residual: Identity inputs of residual additions whose branch ends in a quantized layer.
+        store_int8: What is not quantized still stores its weights as INT8, multiplied as FP16; only patterns of
+            `float_layers` keep a layer from that.
         smallest_weight: Layers with fewer weights than this stay float: they save no size worth their error.
         float_layers: Patterns of layer names that stay float whatever their kind, such as `blocks.0.*`.
     """
@@ -41,6 +62,7 @@ class PlacementPolicy:
     head: bool = True
     classifier: bool = False
     residual: bool = True
+    store_int8: bool = False
     smallest_weight: int = 0
     float_layers: tuple[str, ...] = ()
 
@@ -86,11 +108,19 @@ class FloatLayer:
 
 @dataclass(frozen=True)
 class Placement:
-    """Every Q/DQ pair of a graph, in graph order."""
+    """Every Q/DQ pair of a graph, in graph order.
+
+    Attributes:
+        activations: Tensors that get a pair.
+        layers: Layers computed in INT8.
+        float_layers: Layers stored and computed in floating point.
+        weight_only: Layers whose weights are stored as INT8 and that compute in floating point.
+    """
 
     activations: tuple[QuantizedTensor, ...]
     layers: tuple[QuantizedLayer, ...]
     float_layers: tuple[FloatLayer, ...]
+    weight_only: tuple[QuantizedLayer, ...] = ()
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -102,6 +132,7 @@ class Placement:
         return {
             "quantized_tensors": len(self.activations),
             "quantized_layers": [layer.name for layer in self.layers],
+            "weight_only_layers": [layer.name for layer in self.weight_only],
             "float_layers": {layer.name: layer.reason for layer in self.float_layers},
         }
 
@@ -117,20 +148,46 @@ def placement_from_graph(graph: onnx.GraphProto, policy: PlacementPolicy) -> Pla
         QuantizationError: Nodes have no unique names, or a pattern of the policy matches no layer.
     """
     layers = layers_from_graph(graph)
-    _require_matches(policy.float_layers, layers)
-    reasons = {layer.name: _reason_to_stay_float(layer, policy) for layer in layers}
-    quantized = {layer.name: layer for layer in layers if not reasons[layer.name]}
+    require_matches(policy.float_layers, layers)
+    return placement_from_choices(graph, choices_from_policy(layers, policy), policy.residual)
+
+
+def choices_from_policy(layers: tuple[Layer, ...], policy: PlacementPolicy) -> dict[str, Choice]:
+    """Settles every layer by its kind."""
+    choices = {}
+    for layer in layers:
+        pattern = first_match(layer.name, policy.float_layers)
+        reason = f"matches {pattern}" if pattern else _reason_to_stay_float(layer, policy)
+        stored = policy.store_int8 and not pattern
+        instead = Arithmetic.INT8_WEIGHTS if stored else Arithmetic.FLOAT
+        choices[layer.name] = Choice(instead if reason else Arithmetic.INT8, reason)
+    return choices
+
+
+def placement_from_choices(graph: onnx.GraphProto, choices: Mapping[str, Choice], residual: bool) -> Placement:
+    """Places the pairs that a choice for every layer needs.
+
+    Args:
+        graph: An FP32 graph without Q/DQ nodes.
+        choices: Layer -> how it is stored and computed.
+        residual: Whether identity inputs of residual additions get a pair where their branch ends in an INT8 layer.
+    """
+    layers = layers_from_graph(graph)
+    quantized = {layer.name: layer for layer in layers if choices[layer.name].arithmetic is Arithmetic.INT8}
     uses: defaultdict[str, list[Consumer]] = defaultdict(list)
     for layer in quantized.values():
         uses[layer.activation].append(Consumer(layer.name, 0))
-    for residual in residuals_from_graph(graph) if policy.residual else ():
-        if residual.branch_layer in quantized:
-            uses[residual.tensor].append(Consumer(residual.node, residual.input_index))
+    for addition in residuals_from_graph(graph) if residual else ():
+        if addition.branch_layer in quantized:
+            uses[addition.tensor].append(Consumer(addition.node, addition.input_index))
     order = [value.name for value in graph.input] + [output for node in graph.node for output in node.output]
+    stored = [layer for layer in layers if choices[layer.name].arithmetic is Arithmetic.INT8_WEIGHTS]
+    kept = [layer for layer in layers if choices[layer.name].arithmetic is Arithmetic.FLOAT]
     return Placement(
         activations=tuple(QuantizedTensor(name, tuple(uses[name])) for name in order if name in uses),
         layers=tuple(QuantizedLayer(x.name, x.role, x.weight, x.channel_axis) for x in quantized.values()),
-        float_layers=tuple(FloatLayer(x.name, x.role, reasons[x.name]) for x in layers if reasons[x.name]),
+        float_layers=tuple(FloatLayer(x.name, x.role, choices[x.name].reason) for x in kept),
+        weight_only=tuple(QuantizedLayer(x.name, x.role, x.weight, x.channel_axis) for x in stored),
     )
 
 
@@ -144,9 +201,6 @@ def _reason_to_stay_float(layer: Layer, policy: PlacementPolicy) -> str:
         Role.CLASSIFIER: policy.classifier,
         Role.CONVOLUTION: True,
     }
-    for pattern in policy.float_layers:
-        if fnmatchcase(layer.name, pattern):
-            return f"matches {pattern}"
     if not allowed[layer.role]:
         return f"{layer.role.value} layers stay float"
     if layer.weight_count < policy.smallest_weight:
@@ -154,7 +208,17 @@ def _reason_to_stay_float(layer: Layer, policy: PlacementPolicy) -> str:
     return ""
 
 
-def _require_matches(patterns: tuple[str, ...], layers: tuple[Layer, ...]) -> None:
+def first_match(name: str, patterns: tuple[str, ...]) -> str:
+    """Returns the first pattern that a layer's name matches, empty if none does."""
+    return next((pattern for pattern in patterns if fnmatchcase(name, pattern)), "")
+
+
+def require_matches(patterns: tuple[str, ...], layers: tuple[Layer, ...]) -> None:
+    """Refuses a pattern that no layer's name matches.
+
+    Raises:
+        QuantizationError: A pattern matches nothing; the message shows what names look like.
+    """
     for pattern in patterns:
         if not any(fnmatchcase(layer.name, pattern) for layer in layers):
             raise QuantizationError(

@@ -51,14 +51,16 @@ def residual_additions(typed: TypedGraph) -> Iterator[Finding]:
 
 
 def whole_layers(typed: TypedGraph) -> Iterator[Finding]:
-    """A layer is quantized wholly, activation and weight, or not at all."""
+    """A layer whose activation is quantized has a quantized weight and a float bias.
+
+    The reverse is allowed: a weight stored as INT8 whose layer computes in floating point.
+    """
     for node in typed.graph.node:
         if node.op_type not in LAYER_OPS:
             continue
         activation, weight = (typed.dequantizer(name) is not None for name in node.input[:2])
-        if activation != weight:
-            missing = "weight" if activation else "activation"
-            yield Finding("half-quantized", node.name, f"its {missing} is float while its other input is int8")
+        if activation and not weight:
+            yield Finding("half-quantized", node.name, "its weight is float while its activation is int8")
         if any(typed.dequantizer(name) is not None for name in node.input[2:]):
             yield Finding("half-quantized", node.name, "its bias is quantized; TensorRT wants a float bias")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from calibration.histogram import Histogram
 
-Method = Literal["mse", "percentile", "entropy", "minmax"]
+Method = Literal["mse", "percentile", "mean-max", "entropy", "minmax"]
 
 METHODS: tuple[Method, ...] = get_args(Method)
 LEVELS = 127
@@ -33,6 +33,7 @@ def amax_from_histogram(histogram: Histogram, method: Method) -> float:
     estimators = {
         "mse": mse_range,
         "percentile": percentile_range,
+        "mean-max": mean_max_range,
         "entropy": entropy_range,
         "minmax": minmax_range,
     }
@@ -44,6 +45,11 @@ def amax_from_histogram(histogram: Histogram, method: Method) -> float:
 def minmax_range(histogram: Histogram) -> float:
     """Returns the largest magnitude seen: nothing is clipped."""
     return histogram.largest_magnitude
+
+
+def mean_max_range(histogram: Histogram) -> float:
+    """Returns the mean over images of the largest magnitude, the default of NNCF's activation ranges."""
+    return histogram.mean_largest or histogram.largest_magnitude
 
 
 def percentile_range(histogram: Histogram, percentile: float = PERCENTILE) -> float:

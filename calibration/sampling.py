@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+HELD_BACK_SHARE = 4
+
 
 def calibration_sample(samples: SampleSet, count: int, seed: int) -> SampleSet:
     """Draws a calibration set, the same one whatever the order of the input.
@@ -45,6 +47,18 @@ def calibration_sample(samples: SampleSet, count: int, seed: int) -> SampleSet:
     fake_count = max(min(count // 2, len(fakes)), count - len(reals))
     drawn = fakes[:fake_count] + reals[: count - min(fake_count, len(fakes))]
     return SampleSet(samples.root, tuple(sorted(drawn, key=lambda sample: sample.path)))
+
+
+def split_by_video(samples: SampleSet) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+    """Splits a set into images to fit to and images to judge with: every fourth video of each class is held back."""
+    held_back = set()
+    for is_fake in (False, True):
+        videos = sorted({sample.video for sample in samples.samples if sample.is_fake == is_fake})
+        held_back.update(videos[HELD_BACK_SHARE - 1 :: HELD_BACK_SHARE])
+    return (
+        tuple(sample for sample in samples.samples if sample.video not in held_back),
+        tuple(sample for sample in samples.samples if sample.video in held_back),
+    )
 
 
 def _spread(samples: list[Sample], rng: np.random.Generator) -> list[Sample]:

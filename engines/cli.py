@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export import __version__
-from export.command import run_command, whole_number
+from export.command import EXIT_LIMIT_MISSED, run_command, whole_number
 from export.errors import SignoffError, VariantError
 from export.variant import DEFAULT_VARIANTS, Precision, Variant, name_from_parts, variant_from_name
 
@@ -19,8 +21,14 @@ if TYPE_CHECKING:
     from engines.pipeline import BuildRequest
     from engines.store import Step
 
-PRECISIONS = {"fp32": Precision.FP32, "fp16": Precision.FP16, "int8": Precision.INT8}
-METHODS = ("mse", "percentile", "entropy", "minmax")
+PRECISIONS = {
+    "fp32": Precision.FP32,
+    "fp16": Precision.FP16,
+    "int8": Precision.INT8,
+    "int8-weights": Precision.INT8_WEIGHTS,
+}
+METHODS = ("auto", "mse", "percentile", "mean-max", "entropy", "minmax")
+RECIPES = ("accurate", "fast", "full", "minmax")
 _EXAMPLE = """examples:
   build-engines --checkpoint b5.safetensors --calibration data/calibration --out runs/b5
   build-engines --checkpoint b5.pth --model b5.toml --calibration data --out runs/b5 --precision int8
@@ -29,7 +37,7 @@ _EXAMPLE = """examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `build-engines`; returns 0, or 2 if something the user can mend is wrong."""
+    """Runs `build-engines`; returns 0, 2 if something the user can mend is wrong, 3 if an INT8 limit is missed."""
     arguments = parsed_arguments(argv)
     return run_command("build-engines", lambda: _run(arguments))
 
@@ -48,6 +56,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="run folder")
     _add_selection(parser.add_argument_group("what to build (default: " + " ".join(DEFAULT_VARIANTS) + ")"))
     _add_calibration(parser.add_argument_group("calibration"))
+    _add_int8(parser.add_argument_group("INT8"))
     _add_tensorrt(parser.add_argument_group("TensorRT"))
     return parser.parse_args(argv)
 
@@ -73,9 +82,32 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
 def _add_calibration(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--calibration", type=Path, metavar="DIR", help="faces laid out as Celeb-DF-v2, both classes")
     group.add_argument("--calibration-images", type=whole_number(1), default=256, metavar="N", help="default: 256")
-    group.add_argument("--calibration-method", choices=METHODS, default="mse", help="range estimator (default: mse)")
+    group.add_argument(
+        "--calibration-method",
+        choices=METHODS,
+        default="auto",
+        help="range estimator; auto chooses per tensor by the error at the end of its block (default: auto)",
+    )
     group.add_argument("--seed", type=whole_number(0), default=0, help="seed of the choice of frames (default: 0)")
     group.add_argument("--skip-unreadable", action="store_true", help="go on without images that do not decode")
+
+
+def _add_int8(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--int8-recipe",
+        choices=RECIPES,
+        default="accurate",
+        help="accurate searches which layers to keep out of INT8; fast does not; full puts all but the classifier into "
+        "INT8; minmax quantizes everything without repair, to compare with (default: accurate)",
+    )
+    group.add_argument(
+        "--max-size-mib", type=_number, default=29.5, metavar="MIB", help="largest INT8 ONNX file (default: 29.5)"
+    )
+    group.add_argument(
+        "--max-auc-drop", type=_number, default=0.001, metavar="X", help="acceptable loss of AUC (default: 0.001)"
+    )
+    group.add_argument("--keep-float", nargs="+", default=[], metavar="PATTERN", help="layers never rounded")
+    group.add_argument("--quantize", nargs="+", default=[], metavar="PATTERN", help="layers always INT8")
 
 
 def _add_tensorrt(group: argparse._ArgumentGroup) -> None:
@@ -106,19 +138,24 @@ def variants_from_arguments(
 
 def _run(arguments: argparse.Namespace) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
-    from engines.pipeline import build_engines
+    from engines.pipeline import build_engines, missed_limits
 
-    steps = build_engines(_request(arguments), arguments.dry_run, announce=partial(print, flush=True))
+    request = _request(arguments)
+    steps = build_engines(request, arguments.dry_run, announce=partial(print, flush=True))
     print(_table(steps, arguments.dry_run))
-    if not arguments.dry_run:
-        print(f"run folder: {arguments.out}\nnext: evaluate-engines {arguments.out} --test DATA")
-    return 0
+    if arguments.dry_run:
+        return 0
+    print(f"run folder: {arguments.out}\nnext: evaluate-engines {arguments.out} --test DATA")
+    missed = missed_limits(request)
+    for sentence in missed:
+        print(f"build-engines: limit missed: {sentence}", file=sys.stderr)
+    return EXIT_LIMIT_MISSED if missed else 0
 
 
 def _request(arguments: argparse.Namespace) -> BuildRequest:
+    from calibration.int8_recipe import Int8Recipe
     from engines.backend import default_backends
     from engines.pipeline import BuildRequest
-    from engines.stages import CalibrationSettings
     from export.contract import contract_from_toml
 
     model_file = arguments.model or arguments.checkpoint.parent / "model.toml"
@@ -131,7 +168,14 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         calibration=arguments.calibration,
         calibration_images=arguments.calibration_images,
         seed=arguments.seed,
-        settings=CalibrationSettings(arguments.calibration_method),
+        int8=Int8Recipe(
+            name=arguments.int8_recipe,
+            method=None if arguments.calibration_method == "auto" else arguments.calibration_method,
+            max_size_mib=arguments.max_size_mib,
+            max_auc_drop=arguments.max_auc_drop,
+            keep_float=tuple(arguments.keep_float),
+            quantize=tuple(arguments.quantize),
+        ),
         skip_unreadable=arguments.skip_unreadable,
         options=_build_options(arguments),
     )
@@ -167,6 +211,16 @@ def _percent(text: str) -> int:
     if not text.isdigit() or not 0 <= int(text) <= 95:
         raise argparse.ArgumentTypeError(f"{text!r} is not a percentage from 0 to 95")
     return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return value
 
 
 def _three_sizes(text: str) -> tuple[int, int, int]:

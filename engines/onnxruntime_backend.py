@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SIMULATIONS = {
     Precision.FP16: "ONNX Runtime on the CPU rounds weights to FP16 but computes in FP32",
+    Precision.INT8_WEIGHTS: "ONNX Runtime on the CPU rounds weights to INT8 but computes in FP32",
     Precision.INT8: "ONNX Runtime on the CPU rounds to INT8 where the graph says so but computes in FP32",
 }
 

@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from calibration.celeb_df import has_test_list, samples_from_celeb_df
+from calibration.int8_recipe import Int8Recipe
 from calibration.loading import BatchReader
 from calibration.samples import SampleSet, require_both_classes
 from calibration.sampling import calibration_sample
 from engines.backend import BuildOptions, backend_from_name
 from engines.run_folder import RunFolder, locked
 from engines.spec import CalibrationSpec, EngineSpec, RunSpec, begin_spec, stored_checkpoint_path, write_spec
-from engines.stages import CalibrationSettings, Stages
+from engines.stages import Stages
 from engines.store import ArtifactStore, Step
 from export.progress import progress_bar
+from export.sidecar import read_artifact
 from export.variant import Variant
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class BuildRequest:
         calibration: Celeb-DF-like folder of calibration faces; INT8 and pruned variants need one.
         calibration_images: How many of its frames to use.
         seed: Seed of the choice of those frames.
-        settings: How to calibrate.
+        int8: How to make INT8 variants.
         options: How TensorRT builds.
         skip_unreadable: Goes on without calibration images that do not decode.
     """
@@ -51,7 +53,7 @@ class BuildRequest:
     calibration: Path | None = None
     calibration_images: int = 256
     seed: int = 0
-    settings: CalibrationSettings = field(default_factory=CalibrationSettings)
+    int8: Int8Recipe = field(default_factory=Int8Recipe)
     options: BuildOptions = field(default_factory=BuildOptions)
     skip_unreadable: bool = False
 
@@ -80,13 +82,23 @@ def build_engines(
         return _build(request, ArtifactStore(contract, announce=announce))
 
 
+def missed_limits(request: BuildRequest) -> tuple[str, ...]:
+    """Returns a sentence for each limit that a built INT8 variant does not meet."""
+    run = RunFolder(request.out)
+    found = []
+    for variant in request.variants:
+        record = read_artifact(run.onnx(variant.name)).facts.get("int8")
+        found += [f"{variant.name}: {sentence}" for sentence in (record["missed"] if record else ())]
+    return tuple(found)
+
+
 def _build(request: BuildRequest, store: ArtifactStore) -> tuple[Step, ...]:
     run = RunFolder(request.out)
     backends = [backend_from_name(name) for name in request.backends]
     for backend in backends:
         backend.versions()  # a missing package is told before hours of work, not after
     samples, unreadable = _sampled_calibration_set(request)
-    stages = Stages(run, store, request.checkpoint, request.contract, samples, request.settings)
+    stages = Stages(run, store, request.checkpoint, request.contract, samples, request.int8)
     spec = _spec(run, request, stages.dense.sha256, samples, unreadable)
     if not store.dry_run:
         spec = begin_spec(run, spec)
@@ -110,7 +122,8 @@ def _spec(run: RunFolder, request: BuildRequest, digest: str, samples: SampleSet
             fake=samples.fake_count,
             unreadable=unreadable,
             seed=request.seed,
-            method=request.settings.method,
+            method=request.int8.method or "auto",
+            recipe=request.int8.name,
             videos=samples.videos,
             identities=samples.identities,
         )

@@ -38,9 +38,17 @@ class RunFolder:
         """The graph of a variant."""
         return self.root / "onnx" / f"{variant}.onnx"
 
+    def equalized(self, variant: str) -> Path:
+        """The FP32 graph that an INT8 variant is quantized from: same function, channels of like width."""
+        return self.root / "calibration" / f"{variant}.equalized.onnx"
+
     def calibration_table(self, variant: str) -> Path:
-        """Activation ranges of an FP32 graph."""
+        """Activation ranges of an INT8 variant."""
         return self.root / "calibration" / f"{variant}.table"
+
+    def sensitivity(self, variant: str) -> Path:
+        """What each group of layers, rounded alone, does to the logit."""
+        return self.root / "calibration" / f"{variant}.sensitivity"
 
     def engine(self, variant: str, backend: str, suffix: str) -> Path:
         """An engine: a TensorRT plan or the graph that ONNX Runtime loads."""

@@ -31,6 +31,7 @@ class CalibrationSpec:
     unreadable: int
     seed: int
     method: str
+    recipe: str
     videos: frozenset[str]
     identities: frozenset[str]
 
@@ -154,7 +155,16 @@ def _still_true(run: RunFolder, spec: RunSpec) -> RunSpec | None:
     if (earlier.checkpoint_sha256, earlier.contract) != (spec.checkpoint_sha256, spec.contract):
         return None
     one, other = earlier.calibration, spec.calibration
-    same = one is None or other is None or (one.sha256, one.method) == (other.sha256, other.method)
+    same = (
+        one is None
+        or other is None
+        or (one.sha256, one.method, one.recipe)
+        == (
+            other.sha256,
+            other.method,
+            other.recipe,
+        )
+    )
     engines = tuple(engine for engine in earlier.engines if same or not engine.variant.needs_calibration)
     if not engines:
         return None

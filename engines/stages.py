@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +9,9 @@ import numpy as np
 import onnx
 from safetensors.torch import save as serialized_weights
 
-from calibration.int8_from_table import int8_from_fp32
 from calibration.loading import BatchReader
-from calibration.observation import table_from_samples
-from calibration.placement import PlacementPolicy, placement_from_graph
-from calibration.qdq_lint import require_valid_qdq
-from calibration.table import CalibrationTable
+from calibration.sampling import split_by_video
+from engines.int8_stages import Int8Stages
 from export.checkpoint import Detector, detector_from_checkpoint
 from export.errors import DataError
 from export.half_precision import fp16_from_fp32
@@ -33,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from calibration.ranges import Method
+    from calibration.int8_recipe import Int8Recipe
     from calibration.samples import Sample, SampleSet
     from engines.backend import Backend, BuildOptions
     from engines.run_folder import RunFolder
@@ -42,23 +38,8 @@ if TYPE_CHECKING:
     from export.sidecar import Artifact
 
 PARITY_IMAGES = 16
-HELD_BACK_SHARE = 4
-_BYTES_PER_WEIGHT = {Precision.FP32: 4.0, Precision.FP16: 2.0, Precision.INT8: 1.25}
-
-
-@dataclass(frozen=True)
-class CalibrationSettings:
-    """How activation ranges are found.
-
-    Attributes:
-        method: `mse`, `percentile`, `entropy` or `minmax`.
-        policy: Which layers are quantized.
-        batch_size: Images per run of the network.
-    """
-
-    method: Method = "mse"
-    policy: PlacementPolicy = field(default_factory=PlacementPolicy)
-    batch_size: int = 8
+_BATCH_SIZE = 8
+_BYTES_PER_WEIGHT = {Precision.FP32: 4.0, Precision.FP16: 2.0, Precision.INT8: 1.02, Precision.INT8_WEIGHTS: 1.02}
 
 
 class Stages:
@@ -70,7 +51,7 @@ class Stages:
         checkpoint: The trained detector.
         contract: What `model.toml` declares about it.
         samples: The sampled calibration set, or None if there is none.
-        settings: How to calibrate.
+        recipe: How to make INT8 variants.
     """
 
     def __init__(
@@ -80,14 +61,14 @@ class Stages:
         checkpoint: Path,
         contract: ModelContract,
         samples: SampleSet | None,
-        settings: CalibrationSettings,
+        recipe: Int8Recipe,
     ) -> None:
         self._run = run
         self._store = store
         self._checkpoint = checkpoint
         self._contract = contract
         self._samples = samples
-        self._settings = settings
+        self._recipe = recipe
 
     @cached_property
     def dense(self) -> Detector:
@@ -116,6 +97,7 @@ class Stages:
             Precision.FP32: self.fp32_graph,
             Precision.FP16: self.fp16_graph,
             Precision.INT8: self.int8_graph,
+            Precision.INT8_WEIGHTS: self.weight_only_graph,
         }[variant.precision]
         return stage(variant.sparsity_percent)
 
@@ -129,7 +111,7 @@ class Stages:
         )
 
         def write(path: Path) -> Mapping[str, Any]:
-            adaptation, held_back = _split_by_video(samples)
+            adaptation, held_back = split_by_video(samples)
             detector, facts = pruned_from_dense(self.dense, percent, self._images(adaptation), self._images(held_back))
             path.write_bytes(serialized_weights(detector.module.state_dict()))
             return {"pruning": facts.to_dict()}
@@ -182,55 +164,31 @@ class Stages:
 
         return self._obtain_graph(Precision.FP16, percent, recipe, write)
 
-    def calibration_table(self, percent: int) -> Artifact:
-        """Observes the FP32 graph on the calibration set."""
-        fp32 = self.fp32_graph(percent)
-        samples = self._calibration_samples("INT8")
-        settings = self._settings
-        recipe = Recipe(
-            "calibration-table",
-            {"fp32": fp32.sha256, "calibration": samples.sha256},
-            {"method": settings.method, "policy": settings.policy.to_dict(), **versions_of("onnxruntime", "numpy")},
-        )
-
-        def write(path: Path) -> Mapping[str, Any]:
-            model = onnx.load(fp32.path)
-            placement = placement_from_graph(model.graph, settings.policy)
-            reader = self._reader(samples.samples)
-            table = table_from_samples(model, placement, reader, settings.method, fp32.sha256, samples.sha256)
-            path.write_text(table.to_json(), encoding="utf-8")
-            return {"images": table.image_count}
-
-        path = self._run.calibration_table(name_from_parts(Precision.FP32, percent))
-        return self._store.obtain(path, recipe, write, 20_000)
-
     def int8_graph(self, percent: int) -> Artifact:
-        """Quantizes the FP32 graph with explicit Q/DQ; what stays float becomes FP16."""
-        fp32 = self.fp32_graph(percent)
-        table_file = self.calibration_table(percent)
-        policy = self._settings.policy
-        recipe = Recipe(
-            "onnx",
-            {"fp32": fp32.sha256, "table": table_file.sha256},
-            {"precision": Precision.INT8.value, "policy": policy.to_dict(), **versions_of("onnx", "numpy")},
-        )
+        """Quantizes the FP32 graph with explicit Q/DQ."""
+        return self._int8.graph(self.fp32_graph(percent), percent, self._expected_bytes(Precision.INT8))
 
-        def write(path: Path) -> Mapping[str, Any]:
-            model = onnx.load(fp32.path)
-            placement = placement_from_graph(model.graph, policy)
-            table = CalibrationTable.from_json(table_file.path.read_text(encoding="utf-8"))
-            quantized = fp16_from_fp32(int8_from_fp32(model, table, placement, fp32.sha256))
-            require_valid_qdq(quantized)
-            onnx.save(quantized, path)
-            return {"placement": placement.to_dict(), "logit_sqnr_db": self._logit_sqnr_db(fp32.path, path)}
-
-        return self._obtain_graph(Precision.INT8, percent, recipe, write)
+    def weight_only_graph(self, percent: int) -> Artifact:
+        """Stores the FP32 graph's weights as INT8."""
+        expected = self._expected_bytes(Precision.INT8_WEIGHTS)
+        return self._int8.weight_only_graph(self.fp32_graph(percent), percent, expected)
 
     def source(self, percent: int) -> Detector:
         """Returns the PyTorch model that a variant is exported from."""
         if not percent:
             return self.dense
         return detector_from_checkpoint(self.pruned_weights(percent).path, self.dense.contract)
+
+    @cached_property
+    def _int8(self) -> Int8Stages:
+        return Int8Stages(
+            self._run,
+            self._store,
+            self.dense.contract.input,
+            self._samples,
+            self._recipe,
+            self._expected_bytes(Precision.FP32),
+        )
 
     def _obtain_graph(
         self, precision: Precision, percent: int, recipe: Recipe, write: Callable[[Path], Mapping[str, Any]]
@@ -247,7 +205,7 @@ class Stages:
         return self._samples
 
     def _reader(self, samples: tuple[Sample, ...]) -> BatchReader:
-        return BatchReader(samples, self.dense.contract.input, self._settings.batch_size)
+        return BatchReader(samples, self.dense.contract.input, _BATCH_SIZE)
 
     def _images(self, samples: tuple[Sample, ...]) -> _ImageBatches:
         return _ImageBatches(self._reader(samples))
@@ -265,13 +223,6 @@ class Stages:
         spread = self._samples.samples[:: max(1, len(self._samples.samples) // PARITY_IMAGES)][:PARITY_IMAGES]
         return np.concatenate(list(self._images(spread)))
 
-    def _logit_sqnr_db(self, reference: Path, candidate: Path) -> float:
-        """Signal-to-quantization-noise ratio of the logit over the parity images, in dB."""
-        with OnnxRunner(reference) as fp32, OnnxRunner(candidate) as int8:
-            expected = fp32.infer(self._probe_images).astype(np.float64)
-            noise = int8.infer(self._probe_images).astype(np.float64) - expected
-        return float(10 * np.log10(max(expected.var(), 1e-12) / max(float(np.mean(noise**2)), 1e-12)))
-
 
 class _ImageBatches:
     """Iterates over the images of a reader as often as asked, without their samples."""
@@ -282,15 +233,3 @@ class _ImageBatches:
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         for batch in self._reader:
             yield batch.images
-
-
-def _split_by_video(samples: SampleSet) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """Holds back the images of every fourth video of each class."""
-    held_back = set()
-    for is_fake in (False, True):
-        videos = sorted({sample.video for sample in samples.samples if sample.is_fake == is_fake})
-        held_back.update(videos[HELD_BACK_SHARE - 1 :: HELD_BACK_SHARE])
-    return (
-        tuple(sample for sample in samples.samples if sample.video not in held_back),
-        tuple(sample for sample in samples.samples if sample.video in held_back),
-    )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EXIT_BAD_INPUT = 2
+EXIT_LIMIT_MISSED = 3
 _ENVIRONMENT_ERRORS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again, it goes on where it stopped",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",

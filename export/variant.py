@@ -1,4 +1,4 @@
-"""The grammar of variant names: `baseline`, `q16`, `q32-p50`, `q8-p50` and their kin."""
+"""The grammar of variant names: `baseline`, `q16`, `q8w`, `q32-p50`, `q8-p50` and their kin."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from enum import Enum
 
 from export.errors import VariantError
 
-DEFAULT_VARIANTS = ("baseline", "q16", "q16-p50", "q32-p50", "q8", "q8-p50")
-_PATTERN = re.compile(r"(?P<precision>q32|q16|q8)(-p(?P<percent>[0-9]{1,2}))?")
+DEFAULT_VARIANTS = ("baseline", "q16", "q16-p50", "q32-p50", "q8", "q8-p50", "q8w")
+_PATTERN = re.compile(r"(?P<precision>q32|q16|q8w|q8)(-p(?P<percent>[0-9]{1,2}))?")
 
 
 class Precision(Enum):
-    """Arithmetic of an engine; the value is its token in a variant name."""
+    """What an engine stores and computes; the value is its token in a variant name.
+
+    `INT8_WEIGHTS` stores the weights as INT8 and computes in FP16.
+    """
 
     FP32 = "q32"
     FP16 = "q16"
     INT8 = "q8"
+    INT8_WEIGHTS = "q8w"
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,8 @@ def variant_from_name(name: str) -> Variant:
     percent = int(match["percent"]) if match and match["percent"] else 0
     if match is None or name == "q32" or (match["percent"] and not 1 <= percent <= 95):
         raise VariantError(
-            f"unknown variant {name!r}; expected baseline, q16, q8, or q32-pNN, q16-pNN, q8-pNN with NN = 01..95 "
-            "percent of zeroed weights"
+            f"unknown variant {name!r}; expected baseline, q16, q8, q8w, or q32-pNN, q16-pNN, q8-pNN, q8w-pNN with "
+            "NN = 01..95 percent of zeroed weights"
         )
     return Variant(name, Precision(match["precision"]), percent)
 

@@ -1,0 +1,112 @@
+"""What is known of each channel of an activation: extremes, typical extremes and moments, in constant memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from calibration.errors import CalibrationError
+from export.contract import INPUT_NAME
+from export.progress import progress_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from numpy.typing import NDArray
+
+    from calibration.loading import BatchReader
+    from calibration.torch_graph import TorchGraph
+
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """Values of one tensor (N, C, ...), channel by channel; every array is float64 of shape (C,).
+
+    Attributes:
+        low: Smallest value.
+        high: Largest value.
+        mean: Mean value.
+        mean_square: Mean of the squared values.
+    """
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    mean_square: NDArray[np.float64]
+
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """Variance of the values."""
+        return np.maximum(self.mean_square - self.mean**2, 0)
+
+
+class StreamingChannelStatistics:
+    """Collects statistics batch by batch; sums are kept in float64, so the order of batches does not matter."""
+
+    def __init__(self) -> None:
+        self._low: torch.Tensor | None = None
+        self._high = self._sum = self._square = torch.zeros(0)
+        self._count = 0
+
+    def update(self, values: torch.Tensor) -> None:
+        """Takes in a batch of shape (N, C) or (N, C, H, W)."""
+        flat = values.reshape(values.shape[0], values.shape[1], -1)
+        low, high = flat.amin(dim=(0, 2)), flat.amax(dim=(0, 2))
+        total = flat.sum(dim=2).double().sum(dim=0)
+        square = flat.square().sum(dim=2).double().sum(dim=0)
+        if self._low is None:
+            self._low, self._high, self._sum, self._square = low, high, total, square
+        else:
+            self._low, self._high = torch.minimum(self._low, low), torch.maximum(self._high, high)
+            self._sum, self._square = self._sum + total, self._square + square
+        self._count += flat.shape[0] * flat.shape[2]
+
+    def snapshot(self) -> ChannelStatistics:
+        """Returns what was seen.
+
+        Raises:
+            CalibrationError: Nothing was seen, or a value was NaN or infinite.
+        """
+        if self._low is None:
+            raise CalibrationError("no values were counted; calibration needs at least one readable image")
+        found = ChannelStatistics(
+            low=self._low.double().cpu().numpy(),
+            high=self._high.double().cpu().numpy(),
+            mean=(self._sum / self._count).cpu().numpy(),
+            mean_square=(self._square / self._count).cpu().numpy(),
+        )
+        if not all(np.isfinite(part).all() for part in (found.low, found.high, found.mean, found.mean_square)):
+            raise CalibrationError("a value is NaN or infinite; the model fails on a calibration image even in FP32")
+        return found
+
+
+def channel_statistics_from_samples(
+    graph: TorchGraph, tensors: Collection[str], reader: BatchReader
+) -> Mapping[str, ChannelStatistics]:
+    """Measures tensors of a float graph over a calibration set.
+
+    Args:
+        graph: The FP32 graph.
+        tensors: Which of its tensors.
+        reader: The calibration images.
+
+    Raises:
+        CalibrationError: No image could be read, or a tensor is not finite.
+    """
+    counters = {tensor: StreamingChannelStatistics() for tensor in sorted(tensors)}
+    with torch.inference_mode():
+        for batch in progress_bar(reader, "measuring channels", len(reader), "batch"):
+            images = torch.from_numpy(batch.images).to(graph.device)
+            values = graph.run({INPUT_NAME: images}, keep=counters.keys())
+            for tensor, counter in counters.items():
+                counter.update(values[tensor])
+    found = {}
+    for tensor, counter in counters.items():
+        try:
+            found[tensor] = counter.snapshot()
+        except CalibrationError as error:
+            raise CalibrationError(f"tensor {tensor}: {error}") from error
+    return found

@@ -1,0 +1,311 @@
+"""Makes an INT8 variant: settles the layers, repairs, writes and judges.
+
+What judges was not fitted to: ranges, choices and repairs see three quarters of the calibration videos, and the
+figures come from the others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from calibration.bias_correction import local_corrections
+from calibration.fake_quantization import with_added_biases
+from calibration.int8_choices import (
+    MIB,
+    Settlement,
+    arithmetics_of,
+    frontier,
+    require_known_patterns,
+    settled,
+)
+from calibration.int8_images import BATCH_SIZE, sensitivity_image_count
+from calibration.int8_record import FrontierPoint, GroupRecord, Int8Record
+from calibration.int8_workshop import Int8Workshop, Repaired, Verdict, image_auc
+from calibration.logit_noise import noise_in_db, power_from_db, required_sqnr_db
+from calibration.placement import (
+    Arithmetic,
+    Choice,
+    Placement,
+    choices_from_policy,
+    first_match,
+    placement_from_choices,
+)
+from calibration.sensitivity import Candidate, Measurement, measured_sensitivity
+from export.progress import progress_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import onnx
+
+    from calibration.int8_recipe import Int8Recipe
+    from calibration.layer_groups import LayerGroup
+
+# What the decisions of an INT8 engine deserve even where the calibration set would tolerate more noise.
+SMALLEST_AIM_DB = 25.0
+_ATTEMPTS = 4
+_MARGIN_DB = 0.5
+_RESTORED_GROUPS = 8
+# Rounded weights disturb the logit so little that a rough figure will do.
+_WEIGHT_BATCHES = 1
+
+
+@dataclass(frozen=True)
+class MadeInt8:
+    """A variant's graph and how it came about."""
+
+    model: onnx.ModelProto
+    placement: Placement
+    record: Int8Record
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One complete variant."""
+
+    settlement: Settlement | None
+    placement: Placement
+    choices: Mapping[str, Choice]
+    repaired: Repaired
+    model: onnx.ModelProto
+    verdict: Verdict
+
+    @property
+    def size_mib(self) -> float:
+        return float(self.model.ByteSize()) / MIB
+
+
+def measure_sensitivity(
+    workshop: Int8Workshop, recipe: Int8Recipe, done: Measurement, save: Callable[[Measurement], None]
+) -> Measurement:
+    """Measures every group that the search may settle, rounded alone; see `calibration.sensitivity`.
+
+    Args:
+        workshop: Graph and images.
+        recipe: Says what may become INT8.
+        done: What an interrupted measurement had found.
+        save: Gets the state after each batch.
+
+    Raises:
+        QuantizationError: A pattern matches no layer, or pins contradict each other.
+    """
+    require_known_patterns(workshop.groups, recipe)
+    batches = workshop.images.fitted.first(sensitivity_image_count(workshop.images.fitted.batches[0].shape[-1]))
+    candidates = [
+        *_candidates(workshop, recipe, Arithmetic.INT8, len(batches)),
+        *_candidates(workshop, recipe, Arithmetic.INT8_WEIGHTS, _WEIGHT_BATCHES),
+    ]
+    return measured_sensitivity(workshop.graph, candidates, batches, done, save)
+
+
+def make_int8(
+    workshop: Int8Workshop,
+    recipe: Int8Recipe,
+    measurement: Measurement | None,
+    equalized: int,
+    warnings: tuple[str, ...],
+) -> MadeInt8:
+    """Makes the variant that a recipe asks for.
+
+    Args:
+        workshop: Graph, ranges and images.
+        recipe: What was asked for.
+        measurement: What `measure_sensitivity` found; None for recipes that do not search.
+        equalized: Number of tensors that were equalized.
+        warnings: What is wrong with the calibration images.
+
+    Raises:
+        QuantizationError: The graph cannot be quantized as asked, or TensorRT would refuse the result.
+    """
+    logits, is_fake = workshop.all_logits
+    aim = max(SMALLEST_AIM_DB, required_sqnr_db(logits, is_fake, image_auc(logits, is_fake), recipe.max_auc_drop))
+    if recipe.searches and measurement is not None:
+        attempt = _best_attempt(workshop, recipe, _noises(workshop, recipe, measurement), aim)
+    else:
+        choices = _choices_by_policy(workshop, recipe)
+        attempt = _attempt(workshop, recipe, choices, None)
+    points = _frontier(workshop, attempt)
+    limits = (recipe.max_size_mib, aim) if recipe.searches else (None, None)
+    record = Int8Record(
+        recipe=recipe.name,
+        groups=_group_records(workshop, attempt, measurement),
+        frontier=points,
+        repairs=attempt.repaired.steps,
+        size_mib=attempt.size_mib,
+        max_size_mib=limits[0],
+        sqnr_db=attempt.verdict.sqnr_db,
+        min_sqnr_db=limits[1],
+        flipped=attempt.verdict.flipped,
+        auc_difference=attempt.verdict.auc_difference,
+        max_auc_drop=recipe.max_auc_drop if recipe.repairs else None,
+        fitted_images=len(workshop.images.fitted.is_fake),
+        held_back_images=len(workshop.images.judging.is_fake),
+        range_methods=dict(Counter(workshop.range_methods[tensor] for tensor in attempt.placement.tensors)),
+        equalized_tensors=equalized,
+        warnings=warnings,
+    )
+    return MadeInt8(attempt.model, attempt.placement, replace(record, missed=missed_limits(record)))
+
+
+def missed_limits(record: Int8Record) -> tuple[str, ...]:
+    """Says of each limit that is not met by how much it is missed and what would meet it."""
+    missed = []
+    if record.max_size_mib is not None and record.size_mib > record.max_size_mib:
+        excess = record.size_mib - record.max_size_mib
+        missed.append(
+            f"the file has {record.size_mib:.2f} MiB, {excess:.2f} more than the limit of {record.max_size_mib:g}; no "
+            f"choice of layers is smaller: allow {np.ceil(10 * record.size_mib) / 10:.1f} MiB, or prune"
+        )
+    if record.min_sqnr_db is not None and record.sqnr_db < record.min_sqnr_db:
+        lacking = record.min_sqnr_db - record.sqnr_db
+        missed.append(
+            f"the logit SQNR is {record.sqnr_db:.1f} dB, {lacking:.1f} dB short of what keeps AUC and decisions; "
+            + _what_would_meet(record)
+        )
+    if record.max_auc_drop is not None and record.auc_difference < -record.max_auc_drop:
+        missed.append(
+            f"AUC on held-back calibration images is {-record.auc_difference:.4f} below FP32, more than the limit of "
+            f"{record.max_auc_drop:g}; q8w, which rounds no activations, or q16 would meet it"
+        )
+    return tuple(missed)
+
+
+def _what_would_meet(record: Int8Record) -> str:
+    enough = [p.size_mib for p in record.frontier if p.sqnr_db >= (record.min_sqnr_db or 0.0)]
+    if not enough or record.max_size_mib is None:
+        return "no choice of layers reaches it: use q8w or q16"
+    if min(enough) > record.max_size_mib:
+        return f"a limit of {np.ceil(10 * min(enough)) / 10:.1f} MiB is predicted to meet it"
+    return "fewer INT8 layers would: pin the most harmful ones of the sensitivity table with --keep-float"
+
+
+def _candidates(
+    workshop: Int8Workshop, recipe: Int8Recipe, arithmetic: Arithmetic, batches: int
+) -> tuple[Candidate, ...]:
+    """Prepares the groups that may take an arithmetic, each with the bias corrections that it needs by itself."""
+    groups = [group for group in workshop.groups if arithmetic in arithmetics_of(group, recipe)]
+    layers = [layer for group in groups for layer in group.layers]
+    rounding = {layer.name: workshop.quantizer.layer_overrides(layer, arithmetic, workshop.amax) for layer in layers}
+    corrections = local_corrections(
+        workshop.graph,
+        rounding,
+        [layer for layer in layers if layer.name in workshop.biases],
+        workshop.images.fitted.first(2 * BATCH_SIZE),
+    )
+    candidates = []
+    for group in groups:
+        own = [layer.name for layer in group.layers]
+        overrides = {key: value for name in own for key, value in rounding[name].items()}
+        added = {name: corrections[name] for name in own if name in corrections}
+        overrides.update(with_added_biases(workshop.graph, added, workshop.biases))
+        candidates.append(Candidate(group.name, arithmetic, overrides, own[0], batches))
+    return tuple(candidates)
+
+
+def _noises(
+    workshop: Int8Workshop, recipe: Int8Recipe, measurement: Measurement
+) -> dict[tuple[str, Arithmetic], float]:
+    found = {
+        (group.name, arithmetic): measurement.noise(group.name, arithmetic)
+        for group in workshop.groups
+        for arithmetic in arithmetics_of(group, recipe)
+    }
+    return {key: noise for key, noise in found.items() if noise is not None}
+
+
+def _choices_by_policy(workshop: Int8Workshop, recipe: Int8Recipe) -> dict[str, Choice]:
+    """Settles the layers by their kind and the pins of the command line."""
+    require_known_patterns(workshop.groups, recipe)
+    choices = choices_from_policy(workshop.layers, recipe.policy)
+    for group in workshop.groups:
+        offered = arithmetics_of(group, recipe)
+        if any(first_match(layer.name, (*recipe.keep_float, *recipe.quantize)) for layer in group.layers):
+            choices.update({layer.name: Choice(offered[0], "kept float by --keep-float") for layer in group.layers})
+    return choices
+
+
+def _best_attempt(
+    workshop: Int8Workshop, recipe: Int8Recipe, noises: Mapping[tuple[str, Arithmetic], float], aim: float
+) -> _Attempt:
+    """Settles, builds and judges until the limits are met; noise adds up only roughly, so that takes a few rounds."""
+    group_weights = sum(2 * group.weights for group in workshop.groups)
+    base = workshop.float_bytes - group_weights
+    predicted_aim, byte_limit = aim + _MARGIN_DB, recipe.max_size_mib * MIB - base
+    attempts: list[_Attempt] = []
+    for _ in progress_bar(range(_ATTEMPTS), "settling layers", unit="attempt"):
+        power = power_from_db(workshop.signal_variance, predicted_aim)
+        settlement = settled(workshop.groups, noises, recipe, power, byte_limit)
+        if attempts and attempts[-1].choices == settlement.choices:
+            break
+        attempts.append(_attempt(workshop, recipe, settlement.choices, settlement))
+        lacking = aim - attempts[-1].verdict.sqnr_db
+        excess = attempts[-1].model.ByteSize() - recipe.max_size_mib * MIB
+        if lacking <= 0 and excess <= 0:
+            break
+        predicted_aim += max(lacking, 0.0) + _MARGIN_DB
+        byte_limit -= max(excess, 0)
+    return max(attempts, key=lambda a: (a.size_mib <= recipe.max_size_mib, min(a.verdict.sqnr_db, aim)))
+
+
+def _attempt(
+    workshop: Int8Workshop, recipe: Int8Recipe, choices: Mapping[str, Choice], settlement: Settlement | None
+) -> _Attempt:
+    placement = placement_from_choices(workshop.model.graph, choices, recipe.policy.residual)
+    repaired = workshop.repaired(placement) if recipe.repairs else workshop.unrepaired(placement)
+    model = workshop.written(placement, repaired)
+    return _Attempt(settlement, placement, choices, repaired, model, workshop.verdict(model))
+
+
+def _frontier(workshop: Int8Workshop, attempt: _Attempt) -> tuple[FrontierPoint, ...]:
+    if attempt.settlement is None:
+        return ()
+    base = workshop.float_bytes - sum(2 * group.weights for group in workshop.groups)
+    total = sum(group.macs for group in workshop.groups)
+    return frontier(attempt.settlement, base, workshop.signal_variance, total)
+
+
+def _group_records(
+    workshop: Int8Workshop, attempt: _Attempt, measurement: Measurement | None
+) -> tuple[GroupRecord, ...]:
+    restored = _restored(workshop, attempt, measurement) if measurement else {}
+
+    def decibels(group: LayerGroup, arithmetic: Arithmetic) -> float | None:
+        noise = measurement.noise(group.name, arithmetic) if measurement else None
+        return None if noise is None else noise_in_db(workshop.signal_variance, noise)
+
+    return tuple(
+        GroupRecord(
+            name=group.name,
+            role=group.role.value,
+            layers=tuple(layer.name for layer in group.layers),
+            weights=group.weights,
+            macs=group.macs,
+            int8_sqnr_db=decibels(group, Arithmetic.INT8),
+            weights_sqnr_db=decibels(group, Arithmetic.INT8_WEIGHTS),
+            restored_sqnr_db=restored.get(group.name),
+            arithmetic=attempt.choices[group.layers[0].name].arithmetic.value,
+            reason=attempt.choices[group.layers[0].name].reason,
+        )
+        for group in workshop.groups
+    )
+
+
+def _restored(workshop: Int8Workshop, attempt: _Attempt, measurement: Measurement) -> dict[str, float]:
+    """Measures the reverse for the most harmful groups: the variant with one of them put back to floating point."""
+    quantized = [
+        (measurement.noise(group.name, Arithmetic.INT8) or 0.0, group.name, group)
+        for group in workshop.groups
+        if attempt.choices[group.layers[0].name].arithmetic is Arithmetic.INT8
+    ]
+    worst = [group for _, _, group in sorted(quantized, reverse=True, key=lambda entry: entry[:2])[:_RESTORED_GROUPS]]
+    found = {}
+    for group in progress_bar(worst, "restoring layers", unit="group"):
+        names = {layer.name for layer in group.layers}
+        overrides = {key: value for key, value in attempt.repaired.overrides.items() if key[0] not in names}
+        logits = workshop.simulated_logits(replace(attempt.repaired, overrides=overrides))
+        found[group.name] = workshop.verdict_of_logits(logits).sqnr_db
+    return found

@@ -1,0 +1,120 @@
+"""How much each group of layers, rounded alone, disturbs the logit; no labels are needed for that.
+
+One-at-a-time logit SQNR as in Pandey et al., "A Practical Mixed Precision Algorithm for Post-Training Quantization"
+(arXiv 2302.05397), with each layer's bias corrected first, because the variant's will be, too. Only what lies behind
+the group is computed again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from export.contract import INPUT_NAME, OUTPUT_NAME
+from export.progress import progress_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from calibration.placement import Arithmetic
+    from calibration.torch_graph import Overrides, State, TorchGraph
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A group in one arithmetic.
+
+    Attributes:
+        group: Its name.
+        arithmetic: How it computes.
+        overrides: What that replaces.
+        first_node: The first node that notices.
+        batches: On how many of the batches to measure it.
+    """
+
+    group: str
+    arithmetic: Arithmetic
+    overrides: Overrides
+    first_node: str
+    batches: int
+
+
+@dataclass
+class Measurement:
+    """What was measured so far; survives an interruption as JSON.
+
+    Attributes:
+        logits: FP32 logits, image by image.
+        errors: `group|arithmetic` -> logit minus FP32 logit, image by image.
+    """
+
+    logits: list[float] = field(default_factory=list)
+    errors: dict[str, list[float]] = field(default_factory=dict)
+
+    def noise(self, group: str, arithmetic: Arithmetic) -> float | None:
+        """Returns the noise power of a group; None if it was not measured.
+
+        The mean of the error is left out, because the last repair, the alignment of the logit, takes it away.
+        """
+        errors = self.errors.get(f"{group}|{arithmetic.value}")
+        return None if not errors else float(np.var(np.asarray(errors)))
+
+
+def measured_sensitivity(
+    graph: TorchGraph,
+    candidates: Sequence[Candidate],
+    batches: Sequence[torch.Tensor],
+    done: Measurement,
+    save: Callable[[Measurement], None],
+) -> Measurement:
+    """Measures every candidate on every image, going on after what `done` holds.
+
+    Args:
+        graph: The FP32 graph.
+        candidates: What to measure.
+        batches: Normalized calibration images (N, 3, size, size) each; always the same ones for one measurement.
+        done: An earlier measurement's state; extended in place.
+        save: Gets the state after each batch.
+    """
+    finished = 0
+    for number, batch in enumerate(progress_bar(batches, "measuring sensitivity", len(batches), "batch")):
+        finished += len(batch)
+        if finished <= len(done.logits):
+            continue
+        measured = [candidate for candidate in candidates if number < candidate.batches]
+        with torch.inference_mode():
+            states = _states_at_cuts(graph, batch.to(graph.device))
+            logits = _logits(graph.run(states[max(states)], None, max(states)))
+            found = [_logits_behind(graph, states, candidate) - logits for candidate in measured]
+        done.logits += logits.tolist()
+        for candidate, errors in zip(measured, found, strict=True):
+            done.errors.setdefault(f"{candidate.group}|{candidate.arithmetic.value}", []).extend(errors.tolist())
+        save(done)
+    return done
+
+
+def _logits_behind(graph: TorchGraph, states: Mapping[int, State], candidate: Candidate) -> NDArray[np.float64]:
+    position = max(cut for cut in states if cut <= graph.position(candidate.first_node))
+    return _logits(graph.run(states[position], candidate.overrides, position))
+
+
+def _states_at_cuts(graph: TorchGraph, images: torch.Tensor) -> dict[int, State]:
+    states: dict[int, State] = {}
+    state: State = {INPUT_NAME: images}
+    position = 0
+    for cut, _ in graph.cuts[1:]:
+        states[position] = state
+        state = graph.run(state, None, position, cut)
+        position = cut
+    states[position] = state
+    return states
+
+
+def _logits(state: Mapping[str, torch.Tensor]) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = state[OUTPUT_NAME].reshape(-1).double().cpu().numpy()
+    return values

@@ -1,0 +1,260 @@
+"""The stages from an FP32 graph to its INT8 variants; each makes one artifact and is reused like any other."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+from calibration.channel_statistics import channel_statistics_from_samples
+from calibration.equalization import equalized_from_fp32, tensors_to_measure
+from calibration.errors import CalibrationError
+from calibration.int8_images import BATCH_SIZE, image_warnings, int8_images_from_samples
+from calibration.int8_making import make_int8, measure_sensitivity
+from calibration.int8_weights import make_weight_only, weight_only_record
+from calibration.int8_workshop import Int8Workshop, torch_device
+from calibration.layers import layers_from_graph
+from calibration.loading import BatchReader
+from calibration.observation import histograms_from_samples
+from calibration.placement import (
+    Arithmetic,
+    Choice,
+    Placement,
+    choices_from_policy,
+    first_match,
+    placement_from_choices,
+)
+from calibration.range_choice import ranges_by_block_error
+from calibration.sensitivity import Measurement
+from calibration.table import CalibrationTable, table_from_histograms
+from calibration.torch_graph import TorchGraph
+from export.errors import ArtifactError, DataError
+from export.sidecar import Recipe, read_json, write_json
+from export.variant import Precision, name_from_parts
+from export.versions import versions_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from calibration.int8_recipe import Int8Recipe
+    from calibration.samples import SampleSet
+    from engines.run_folder import RunFolder
+    from engines.store import ArtifactStore
+    from export.contract import InputContract
+    from export.sidecar import Artifact
+
+_RANGE_IMAGES = 32
+_TABLE_BYTES = 20_000
+_SENSITIVITY_BYTES = 400_000
+
+
+class Int8Stages:
+    """Makes the INT8 variants of FP32 graphs.
+
+    Args:
+        run: The run folder.
+        store: Makes and reuses artifacts.
+        contract: The network's input.
+        samples: The calibration set; None leaves weight-only variants, unmeasured.
+        recipe: What was asked for.
+        float_bytes: Estimated size of an FP32 graph, for the dry run.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        store: ArtifactStore,
+        contract: InputContract,
+        samples: SampleSet | None,
+        recipe: Int8Recipe,
+        float_bytes: int,
+    ) -> None:
+        self._run = run
+        self._store = store
+        self._contract = contract
+        self._known_samples = samples
+        self._recipe = recipe
+        self._float_bytes = float_bytes
+
+    def graph(self, fp32: Artifact, percent: int, expected_bytes: int) -> Artifact:
+        """Makes the INT8 graph with explicit Q/DQ; what is not INT8 becomes FP16."""
+        name = name_from_parts(Precision.INT8, percent)
+        equalized = self._equalized(fp32, name) if self._recipe.repairs else fp32
+        table = self._table(equalized, name)
+        sensitivity = self._sensitivity(equalized, table, name) if self._recipe.searches else None
+        parents = {"float": equalized.sha256, "table": table.sha256, "calibration": self._samples().sha256}
+        if sensitivity is not None:
+            parents["sensitivity"] = sensitivity.sha256
+        recipe = Recipe(
+            "onnx",
+            parents,
+            {
+                "precision": Precision.INT8.value,
+                "recipe": self._recipe.to_dict(),
+                **versions_of("onnx", "onnxruntime", "numpy", "scipy", "torch"),
+            },
+        )
+
+        def write(path: Path) -> Mapping[str, Any]:
+            workshop = self._workshop(equalized, table)
+            measurement = None if sensitivity is None else _read_measurement(sensitivity.path)
+            warnings = image_warnings(self._samples())
+            tensors = len(equalized.facts.get("equalized", []))
+            made = make_int8(workshop, self._recipe, measurement, tensors, warnings)
+            onnx.save(made.model, path)
+            return {"placement": made.placement.to_dict(), "int8": made.record.to_dict()}
+
+        return self._store.obtain(self._run.onnx(name), recipe, write, expected_bytes)
+
+    def weight_only_graph(self, fp32: Artifact, percent: int, expected_bytes: int) -> Artifact:
+        """Stores the weights as INT8 and leaves the arithmetic to FP16; needs no calibration images."""
+        samples = self._known_samples
+        recipe = Recipe(
+            "onnx",
+            {"fp32": fp32.sha256} if samples is None else {"fp32": fp32.sha256, "calibration": samples.sha256},
+            {
+                "precision": Precision.INT8_WEIGHTS.value,
+                "keep_float": list(self._recipe.keep_float),
+                **versions_of("onnx", "numpy"),
+            },
+        )
+
+        def write(path: Path) -> Mapping[str, Any]:
+            model = onnx.load(fp32.path)
+            made = make_weight_only(model, fp32.sha256, self._recipe.keep_float)
+            onnx.save(made.model, path)
+            facts: dict[str, Any] = {"placement": made.placement.to_dict()}
+            if samples is not None:
+                images = int8_images_from_samples(samples, self._contract)
+                facts["int8"] = weight_only_record(model, made, images, image_warnings(samples)).to_dict()
+            return facts
+
+        return self._store.obtain(
+            self._run.onnx(name_from_parts(Precision.INT8_WEIGHTS, percent)), recipe, write, expected_bytes
+        )
+
+    def _samples(self) -> SampleSet:
+        if self._known_samples is None:
+            raise DataError("INT8 needs calibration images; pass --calibration DATA")
+        return self._known_samples
+
+    def _equalized(self, fp32: Artifact, name: str) -> Artifact:
+        samples = self._samples()
+        recipe = Recipe(
+            "equalized-onnx",
+            {"fp32": fp32.sha256, "calibration": samples.sha256},
+            {**self._placement_options, **versions_of("torch", "numpy", "onnx")},
+        )
+
+        def write(path: Path) -> Mapping[str, Any]:
+            model = onnx.load(fp32.path)
+            quantized = self._quantizable(model)
+            graph = TorchGraph(model, torch_device())
+            statistics = channel_statistics_from_samples(
+                graph, tensors_to_measure(model.graph, quantized), self._reader(samples)
+            )
+            equalized, done = equalized_from_fp32(model, statistics, quantized)
+            onnx.save(equalized, path)
+            return {"equalized": [tensor.to_dict() for tensor in done]}
+
+        return self._store.obtain(self._run.equalized(name), recipe, write, self._float_bytes)
+
+    def _table(self, equalized: Artifact, name: str) -> Artifact:
+        samples, settings = self._samples(), self._recipe
+        recipe = Recipe(
+            "calibration-table",
+            {"float": equalized.sha256, "calibration": samples.sha256},
+            {
+                "method": settings.method or ("auto" if settings.repairs else "minmax"),
+                **self._placement_options,
+                **versions_of("onnxruntime", "numpy", "torch"),
+            },
+        )
+
+        def write(path: Path) -> Mapping[str, Any]:
+            model = onnx.load(equalized.path)
+            placement = self._largest_placement(model)
+            histograms, count = histograms_from_samples(model, placement.tensors, self._reader(samples))
+            if settings.method is None and settings.repairs:
+                batches = int8_images_from_samples(samples, self._contract).fitted.first(_RANGE_IMAGES)
+                graph = TorchGraph(model, torch_device())
+                ranges = ranges_by_block_error(graph, placement.activations, histograms, batches)
+                table = CalibrationTable(ranges, equalized.sha256, samples.sha256, count)
+            else:
+                method = settings.method or "minmax"
+                table = table_from_histograms(histograms, method, equalized.sha256, samples.sha256, count)
+            path.write_text(table.to_json(), encoding="utf-8")
+            return {"images": count}
+
+        return self._store.obtain(self._run.calibration_table(name), recipe, write, _TABLE_BYTES)
+
+    def _sensitivity(self, equalized: Artifact, table: Artifact, name: str) -> Artifact:
+        path = self._run.sensitivity(name)
+        recipe = Recipe(
+            "int8-sensitivity",
+            {"float": equalized.sha256, "table": table.sha256, "calibration": self._samples().sha256},
+            {**self._placement_options, **versions_of("torch", "numpy")},
+        )
+        unfinished = path.with_name(path.name + ".partial")
+
+        def write(temporary: Path) -> Mapping[str, Any]:
+            found = measure_sensitivity(
+                self._workshop(equalized, table),
+                self._recipe,
+                _unfinished_measurement(unfinished, recipe.key),
+                lambda state: write_json(unfinished, {"key": recipe.key, **vars(state)}),
+            )
+            temporary.write_text(json.dumps(vars(found)), encoding="utf-8")
+            return {"images": len(found.logits), "measured": len(found.errors)}
+
+        made = self._store.obtain(path, recipe, write, _SENSITIVITY_BYTES)
+        if not self._store.dry_run:
+            unfinished.unlink(missing_ok=True)
+        return made
+
+    @property
+    def _placement_options(self) -> dict[str, Any]:
+        return {"policy": self._recipe.policy_with_pins.to_dict(), "quantize": list(self._recipe.quantize)}
+
+    def _quantizable(self, model: onnx.ModelProto) -> frozenset[str]:
+        return frozenset(layer.name for layer in self._largest_placement(model).layers)
+
+    def _largest_placement(self, model: onnx.ModelProto) -> Placement:
+        """Returns the placement in which everything is INT8 that may become it."""
+        layers = layers_from_graph(model.graph)
+        choices = choices_from_policy(layers, self._recipe.policy_with_pins)
+        pinned = [layer.name for layer in layers if first_match(layer.name, self._recipe.quantize)]
+        choices.update(dict.fromkeys(pinned, Choice(Arithmetic.INT8)))
+        return placement_from_choices(model.graph, choices, self._recipe.policy.residual)
+
+    def _workshop(self, equalized: Artifact, table: Artifact) -> Int8Workshop:
+        return Int8Workshop(
+            onnx.load(equalized.path),
+            CalibrationTable.from_json(table.path.read_text(encoding="utf-8")),
+            int8_images_from_samples(self._samples(), self._contract),
+            self._contract.size,
+        )
+
+    def _reader(self, samples: SampleSet) -> BatchReader:
+        return BatchReader(samples.samples, self._contract, BATCH_SIZE)
+
+
+def _read_measurement(path: Path) -> Measurement:
+    record = read_json(path)
+    try:
+        return Measurement(list(record["logits"]), dict(record["errors"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CalibrationError(f"{path} is not a sensitivity measurement ({error!r}); delete it") from error
+
+
+def _unfinished_measurement(path: Path, key: str) -> Measurement:
+    """Returns what an interrupted measurement of the same recipe had found; nothing if there was none."""
+    try:
+        record = read_json(path)
+        if record["key"] == key:
+            return Measurement(list(record["logits"]), dict(record["errors"]))
+    except (ArtifactError, KeyError, TypeError, ValueError):
+        pass
+    return Measurement()
