@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evaluate.comparison import insights_from_record
+from evaluate.int8_comparison import int8_records, int8_warnings
+from evaluate.int8_section import int8_lines
 from evaluate.markdown_table import escaped, image_link, markdown_table
+from evaluate.number_text import diff_text, reduction_text
 from evaluate.visual_analysis import visual_analysis_lines
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ _QUALITY_ALIGNMENTS: tuple[Alignment, ...] = ("left", *("right",) * 9)
 def markdown_from_record(record: ReportRecord) -> str:
     """Returns the text of report.md; its image paths are relative to the report's folder."""
     marks = simulation_marks(record)
+    number = 7 if int8_records(record) else 6
     legend = HEATMAP_LEGEND if record.heatmap_limit is not None else None
     sections = [
         [f"# Deepfake Analysis Report (Backbone: {escaped(record.backbone)})", "---"],
@@ -32,8 +36,9 @@ def markdown_from_record(record: ReportRecord) -> str:
         [*_quality_lines(record, marks), ""],
         [*_visualization_lines(), ""],
         visual_analysis_lines(record, legend),
-        [*_engine_lines(record), ""],
-        _provenance_lines(record),
+        int8_lines(record, number=6),
+        [*_engine_lines(record, number), ""],
+        _provenance_lines(record, number + 1),
     ]
     return "\n".join(line for section in sections for line in section) + "\n"
 
@@ -42,17 +47,6 @@ def simulation_marks(record: ReportRecord) -> dict[str, str]:
     """Maps each distinct reason why scores are a simulation to its footnote mark."""
     reasons = dict.fromkeys(variant.simulation for variant in record.variants if variant.is_simulation)
     return {reason: _MARKS[index % len(_MARKS)] * (index // len(_MARKS) + 1) for index, reason in enumerate(reasons)}
-
-
-def reduction_text(reduction: float) -> str:
-    """Returns the change of size as in `-49.8%`; a larger file has a plus sign, an equal one none."""
-    percent = round(-100.0 * reduction, 1)
-    return f"{percent:+.1f}%" if percent else "0.0%"
-
-
-def diff_text(auc_diff: float) -> str:
-    """Returns a signed difference with four decimals; what rounds to zero is `+0.0000`."""
-    return f"{round(auc_diff, 4) + 0.0:+.4f}"
 
 
 def _performance_lines(record: ReportRecord, marks: Mapping[str, str]) -> list[str]:
@@ -65,7 +59,7 @@ def _performance_lines(record: ReportRecord, marks: Mapping[str, str]) -> list[s
         f"the baseline; a variant is Stable if it loses at most {drop} AUC and Degraded if it loses more."
     )
     lines += [f"\n{mark} Simulated: {escaped(reason)}" for reason, mark in marks.items()]
-    lines += [f"\n**Warning:** {escaped(warning)}" for warning in record.warnings]
+    lines += [f"\n**Warning:** {escaped(warning)}" for warning in (*record.warnings, *int8_warnings(record))]
     return lines
 
 
@@ -117,7 +111,7 @@ def _visualization_lines() -> list[str]:
     return ["## 4. Visualizations", *markdown_table(["Size vs AUC", "ROC Curve"], ["center"] * 2, [images])]
 
 
-def _engine_lines(record: ReportRecord) -> list[str]:
+def _engine_lines(record: ReportRecord, number: int) -> list[str]:
     header = ["Model", "Backend", "File", "Size (MB)", "Compute capability"]
     rows = [
         [
@@ -131,14 +125,14 @@ def _engine_lines(record: ReportRecord) -> list[str]:
         for engine in variant.engines
     ]
     if not rows:
-        return ["## 6. Engines", "No engines were built."]
-    return ["## 6. Engines", *markdown_table(header, ["left", "left", "left", "right", "left"], rows)]
+        return [f"## {number}. Engines", "No engines were built."]
+    return [f"## {number}. Engines", *markdown_table(header, ["left", "left", "left", "right", "left"], rows)]
 
 
-def _provenance_lines(record: ReportRecord) -> list[str]:
+def _provenance_lines(record: ReportRecord, number: int) -> list[str]:
     data, calibration = record.dataset, record.calibration
     lines = [
-        "## 7. Data and Method",
+        f"## {number}. Data and Method",
         f"- Test set: {escaped(data.root)}, {data.videos} videos ({data.fake_videos} fake, {data.real_videos} real), "
         f"{data.frames} frames; sha256 {data.sha256[:16]}.",
         f"- Left out: {data.unreadable_frames} images that do not decode, {data.lost_videos} videos without a readable "

@@ -31,5 +31,10 @@ def image_link(alternative: str, path: str) -> str:
     return f"![{alternative}]({quote(path)})"
 
 
+def file_link(text: str, path: str) -> str:
+    """Returns a link to a file by a relative path, whose special characters are percent-encoded."""
+    return f"[{escaped(text)}]({quote(path)})"
+
+
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from calibration.celeb_df import has_test_list, samples_from_celeb_df
+from calibration.int8_record import Int8Record
 from calibration.loading import BatchReader
 from calibration.samples import SampleSet, require_both_classes, require_disjoint
 from engines.backend import Backend, backend_from_name
@@ -15,6 +16,7 @@ from engines.run_folder import RunFolder, locked
 from engines.spec import RunSpec, read_spec
 from engines.store import ArtifactStore
 from evaluate.comparison import DEFAULT_STABLE_AUC_DROP, compared_variants
+from evaluate.decoding import decoded_from_json
 from evaluate.explanation import Explanation, ScoredVariant, explain_variants
 from evaluate.facts import CalibrationFacts, DatasetFacts
 from evaluate.metrics import DEFAULT_THRESHOLD, confusion_at, roc_auc, roc_curve
@@ -24,18 +26,23 @@ from evaluate.score_files import read_frame_scores, read_scores, write_frame_sco
 from evaluate.scores import video_scores_from_frames
 from evaluate.scoring import frame_scores_from_runner
 from evaluate.selection import Outcome, most_telling
+from export.errors import ArtifactError
 from export.sidecar import Artifact, Recipe, read_artifact
-from export.variant import Precision, Variant
+from export.variant import Precision
 from export.versions import versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-_PRECISION_NAMES: dict[Precision, Literal["FP32", "FP16", "INT8"]] = {
+    from evaluate.record import PrecisionName
+    from export.variant import Variant
+
+_PRECISION_NAMES: dict[Precision, PrecisionName] = {
     Precision.FP32: "FP32",
     Precision.FP16: "FP16",
     Precision.INT8: "INT8",
+    Precision.INT8_WEIGHTS: "INT8 weights",
 }
 _METHOD_NAMES = {
     "mse": "least mean squared error, per tensor",
@@ -67,10 +74,11 @@ class EvaluationRequest:
 
 @dataclass(frozen=True)
 class _Evaluated:
-    """A variant's engine, scores and what was left out."""
+    """A variant's engine, the graph it was built from, its scores and what was left out."""
 
     scored: ScoredVariant
     engine: Artifact
+    graph: Artifact
     frames: Artifact
 
 
@@ -127,6 +135,9 @@ def _test_set(request: EvaluationRequest, spec: RunSpec) -> SampleSet:
 def _evaluate(session: _Session, variant: Variant) -> _Evaluated:
     backend = session.backend
     engine = read_artifact(session.run.engine(variant.name, backend.name, backend.suffix))
+    graph = read_artifact(session.run.onnx(variant.name))
+    if not _is_built_from(engine, graph):
+        raise ArtifactError(f"{engine.path} was built from another graph than {graph.path}; run build-engines again")
     frames = _scored_frames(session, variant, engine)
     scores = session.store.obtain(
         session.run.results(variant.name) / "scores.csv",
@@ -134,7 +145,11 @@ def _evaluate(session: _Session, variant: Variant) -> _Evaluated:
         lambda path: _write_video_scores(path, frames.path),
         30_000,
     )
-    return _Evaluated(ScoredVariant(variant, read_scores(scores.path), scores.sha256), engine, frames)
+    return _Evaluated(ScoredVariant(variant, read_scores(scores.path), scores.sha256), engine, graph, frames)
+
+
+def _is_built_from(engine: Artifact, graph: Artifact) -> bool:
+    return engine.recipe.parents["onnx"] == graph.sha256
 
 
 def _scored_frames(session: _Session, variant: Variant, engine: Artifact) -> Artifact:
@@ -185,7 +200,7 @@ def _record(session: _Session, evaluated: Sequence[_Evaluated], explanation: Exp
         environment={**machine, **versions_of(*_REPORTED_PACKAGES)},
         variants=compared_variants(results),
         heatmap_limit=explanation.limit if explanation.paths else None,
-        warnings=_warnings(results, evaluated[0]),
+        warnings=_warnings(session.spec, results, evaluated),
     )
 
 
@@ -198,14 +213,21 @@ def _variant_result(session: _Session, entry: _Evaluated, explanation: Explanati
         sparsity_percent=variant.sparsity_percent,
         file=entry.engine.path.relative_to(session.run.root).as_posix(),
         size_bytes=entry.engine.size_bytes,
+        graph_bytes=entry.graph.size_bytes,
         backend=f"{backend.name} {next(iter(backend.versions().values()))} ({backend.device()})",
         simulation=backend.simulation_note(variant.precision),
         auc=roc_auc(scores.is_fake, scores.scores),
         confusion=confusion_at(DEFAULT_THRESHOLD, scores.is_fake, scores.scores),
         roc=roc_curve(scores.is_fake, scores.scores),
         samples={outcome: _report_samples(entry.scored, outcome, explanation) for outcome in Outcome},
-        engines=_engine_files(session.run, session.spec, variant),
+        engines=_engine_files(session.run, session.spec, entry),
+        int8=_int8_record(entry.graph),
     )
+
+
+def _int8_record(graph: Artifact) -> Int8Record | None:
+    stored = graph.facts.get("int8")
+    return None if stored is None else decoded_from_json(Int8Record, stored)
 
 
 def _report_samples(scored: ScoredVariant, outcome: Outcome, explanation: Explanation) -> tuple[ReportSample, ...]:
@@ -216,11 +238,14 @@ def _report_samples(scored: ScoredVariant, outcome: Outcome, explanation: Explan
     return tuple(cells)
 
 
-def _engine_files(run: RunFolder, spec: RunSpec, variant: Variant) -> tuple[EngineFile, ...]:
+def _engine_files(run: RunFolder, spec: RunSpec, entry: _Evaluated) -> tuple[EngineFile, ...]:
+    """Lists the engines of a variant, without those that another backend still has of an earlier graph."""
     files = []
-    for name in spec.backends_of(variant):
-        path = run.engine(variant.name, name, backend_from_name(name).suffix)
+    for name in spec.backends_of(entry.scored.variant):
+        path = run.engine(entry.scored.variant.name, name, backend_from_name(name).suffix)
         artifact = read_artifact(path)
+        if not _is_built_from(artifact, entry.graph):
+            continue
         capabilities = artifact.facts.get("compute_capabilities", [])
         versions = artifact.recipe.options["backend"]
         files.append(
@@ -263,13 +288,18 @@ def _calibration_facts(spec: RunSpec) -> CalibrationFacts | None:
     )
 
 
-def _warnings(results: Sequence[VariantResult], first: _Evaluated) -> tuple[str, ...]:
+def _warnings(spec: RunSpec, results: Sequence[VariantResult], evaluated: Sequence[_Evaluated]) -> tuple[str, ...]:
     warnings = [
         f"{result.name}: AUC {result.auc:.4f} is below 0.5; the labels or fake_index of the model file look inverted"
         for result in results
         if result.auc < 0.5 and result.precision == "FP32" and not result.sparsity_percent
     ]
-    unreadable = first.frames.facts["unreadable"]
+    for result, entry in zip(results, evaluated, strict=True):
+        if len(result.engines) < len(spec.backends_of(entry.scored.variant)):
+            warnings.append(
+                f"{result.name}: an engine of an earlier graph is left out; run build-engines for its backend"
+            )
+    unreadable = evaluated[0].frames.facts["unreadable"]
     if unreadable:
         warnings.append(f"{len(unreadable)} images did not decode and were left out, such as {unreadable[0]}")
     return tuple(warnings)

@@ -39,7 +39,7 @@ def write_size_plot(path: Path, record: ReportRecord) -> None:
     sizes.set_yticks(rows, [variant.name for variant in variants])
     sizes.set_ylim(len(variants) - 0.4, -0.6)
     figure.legend(loc="outside lower right", ncols=4, frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
     write_json(path.with_suffix(".json"), size_plot_data(record))
 
 
@@ -65,7 +65,7 @@ def write_roc_plot(path: Path, record: ReportRecord) -> None:
     title = f"Variant (AUC); dots: threshold {record.threshold:g}"
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, handlelength=4, title=title)
-    _save(figure, path)
+    save_figure(figure, path)
     write_json(path.with_suffix(".json"), roc_plot_data(record))
 
 
@@ -78,7 +78,14 @@ def write_heatmap_legend(path: Path, limit: float) -> None:
     axes.imshow(colours, extent=(-limit, limit, 0, 1), aspect="auto")
     axes.set_yticks([])
     axes.set_xlabel("contribution to the fake logit   (blue: real, red: fake)")
-    _save(figure, path)
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a figure atomically, as the same bytes each time."""
+    canvas = FigureCanvasAgg(figure)
+    with write_atomically(path) as temporary:
+        canvas.print_figure(temporary, dpi=_DPI, format="png")
 
 
 def size_plot_data(record: ReportRecord) -> dict[str, Any]:
@@ -173,9 +180,3 @@ def _open_frame(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    canvas = FigureCanvasAgg(figure)
-    with write_atomically(path) as temporary:
-        canvas.print_figure(temporary, dpi=_DPI, format="png")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from calibration.int8_record import Int8Record  # noqa: TC001  # decoding resolves the fields' types
 from evaluate.decoding import decoded_from_json
-from evaluate.facts import CalibrationFacts, DatasetFacts  # noqa: TC001  # decoding resolves the fields' types
+from evaluate.facts import CalibrationFacts, DatasetFacts  # noqa: TC001  # as above
 from evaluate.metrics import ConfusionCounts, RocCurve  # noqa: TC001  # as above
 from evaluate.selection import Outcome  # noqa: TC001  # as above
 from export.errors import ArtifactError
@@ -15,11 +16,12 @@ from export.sidecar import read_json, write_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-REPORT_SCHEMA = 1
+REPORT_SCHEMA = 2
 BYTES_PER_MIB = 1 << 20
 BASELINE = "baseline"
 
 Status = Literal["Baseline", "Stable", "Degraded"]
+PrecisionName = Literal["FP32", "FP16", "INT8", "INT8 weights"]
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,11 @@ class VariantResult:
 
     Attributes:
         name: Its name, such as `q8-p50`.
-        precision: Arithmetic of its graph: `FP32`, `FP16` or `INT8`.
+        precision: Arithmetic of its graph; `INT8 weights` are multiplied as FP16.
         sparsity_percent: Unstructured sparsity, 0 for a dense model.
         file: The file that was scored, relative to the run folder.
         size_bytes: Size of that file.
+        graph_bytes: Size of its ONNX file, which every engine of it was built from.
         backend: What ran it, such as `onnxruntime 1.22 (CPU)`.
         simulation: Why its scores only simulate the target's arithmetic; empty where they do not.
         auc: Area under the ROC curve of the videos' scores.
@@ -92,13 +95,15 @@ class VariantResult:
         samples: The most telling samples of each outcome.
         engines: Every engine built for it.
         comparison: Set by `evaluate.comparison`; None where there is no baseline.
+        int8: What the making of its INT8 weights measured; None where it has none.
     """
 
     name: str
-    precision: Literal["FP32", "FP16", "INT8"]
+    precision: PrecisionName
     sparsity_percent: int
     file: str
     size_bytes: int
+    graph_bytes: int
     backend: str
     simulation: str
     auc: float
@@ -107,6 +112,7 @@ class VariantResult:
     samples: dict[Outcome, tuple[ReportSample, ...]]
     engines: tuple[EngineFile, ...] = ()
     comparison: Comparison | None = None
+    int8: Int8Record | None = None
 
     @property
     def size_mib(self) -> float:

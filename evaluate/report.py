@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evaluate.int8_comparison import int8_records, sensitivity_of_groups
+from evaluate.int8_plot import write_sensitivity_plot
+from evaluate.int8_section import sensitivity_plot
 from evaluate.markdown import HEATMAP_LEGEND, ROC_PLOT, SIZE_PLOT, markdown_from_record
 from evaluate.plots import write_heatmap_legend, write_roc_plot, write_size_plot
 from evaluate.record import read_record, write_record
@@ -27,5 +30,8 @@ def write_report(folder: Path, record: ReportRecord) -> tuple[Path, ...]:
     write_roc_plot(folder / ROC_PLOT, stored)
     if stored.heatmap_limit is not None:
         write_heatmap_legend(folder / HEATMAP_LEGEND, stored.heatmap_limit)
+    for variant, int8 in int8_records(stored):
+        if sensitivity := sensitivity_of_groups(int8):
+            write_sensitivity_plot(folder / sensitivity_plot(variant.name), variant.name, int8, sensitivity)
     write_text(folder / "report.md", markdown_from_record(stored))
     return folder / "report.md", folder / SIZE_PLOT, folder / ROC_PLOT

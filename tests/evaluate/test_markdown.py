@@ -9,8 +9,9 @@ from urllib.parse import unquote
 import pytest
 
 from evaluate.comparison import compared_variants
-from evaluate.markdown import diff_text, markdown_from_record, reduction_text
+from evaluate.markdown import markdown_from_record
 from evaluate.markdown_table import escaped
+from evaluate.number_text import decibel_text, diff_text, percent_text, reduction_text
 from evaluate.record import ReportRecord, ReportSample
 from evaluate.selection import Outcome
 from evaluate.visual_analysis import shortened_name
@@ -170,6 +171,16 @@ def test_reductions_have_one_sign(reduction: float, text: str) -> None:
 )
 def test_differences_have_one_sign(diff: float, text: str) -> None:
     assert diff_text(diff) == text
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.694, "69.4%"), (-1e-6, "0.0%"), (-0.11, "-11.0%"), (1.5, "150.0%")])
+def test_shares_have_no_negative_zero(share: float, text: str) -> None:
+    assert percent_text(share) == text
+
+
+@pytest.mark.parametrize(("decibels", "text"), [(26.04, "26.0"), (-0.01, "0.0"), (None, "-")])
+def test_decibels_that_were_not_measured_are_no_number(decibels: float | None, text: str) -> None:
+    assert decibel_text(decibels) == text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from calibration.samples import SampleSet
+from engines.backend import backend_from_name
+from engines.run_folder import RunFolder
+from engines.spec import EngineSpec, RunSpec
+from engines.store import ArtifactStore
+from evaluate import pipeline
+from evaluate.explanation import ScoredVariant
+from evaluate.scores import ScoreSet
+from export.errors import ArtifactError
+from export.sidecar import Artifact, Recipe, make_artifact, read_artifact
+from export.variant import variant_from_name
+from tests.detectors import contract_for_tests
+from tests.evaluate.int8_reference import b5_record, unmeasured
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Q8 = variant_from_name("q8")
+SPEC = RunSpec(
+    contract=contract_for_tests(),
+    checkpoint="checkpoint.safetensors",
+    checkpoint_sha256="0" * 64,
+    engines=(EngineSpec(Q8, "onnxruntime"), EngineSpec(Q8, "tensorrt-rtx")),
+    calibration=None,
+)
+
+
+def made(path: Path, content: str, parents: dict[str, str], facts: dict) -> Artifact:
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(temporary: Path) -> dict:
+        temporary.write_text(content, encoding="utf-8")
+        return facts
+
+    make_artifact(path, Recipe("test", parents, {"backend": {"package": "1.0"}}), write)
+    return read_artifact(path)
+
+
+def evaluated(run: RunFolder, graph: Artifact, **built_from: str) -> pipeline._Evaluated:
+    engines = [
+        made(
+            run.engine("q8", name, backend_from_name(name).suffix),
+            name,
+            {"onnx": built_from.get(name, graph.sha256)},
+            {},
+        )
+        for name in ("tensorrt-rtx", "onnxruntime")
+    ]
+    return pipeline._Evaluated(ScoredVariant(Q8, ScoreSet(()), ""), engines[-1], graph, frames=graph)
+
+
+@pytest.mark.parametrize("int8", [b5_record(), unmeasured(b5_record())], ids=["searched", "by kind"])
+def test_the_record_of_the_sidecar_reads_back_equal(tmp_path: Path, int8: object) -> None:
+    facts = {"int8": json.loads(json.dumps(int8.to_dict()))}  # type: ignore[attr-defined]
+    assert pipeline._int8_record(made(tmp_path / "q8.onnx", "graph", {}, facts)) == int8
+
+
+def test_a_graph_without_int8_has_no_record(tmp_path: Path) -> None:
+    assert pipeline._int8_record(made(tmp_path / "q16.onnx", "graph", {}, {"parity": {}})) is None
+
+
+def test_a_damaged_record_is_refused_with_the_place(tmp_path: Path) -> None:
+    facts = {"int8": {**b5_record().to_dict(), "flipped": "many"}}
+    with pytest.raises(ArtifactError, match=r"Int8Record\.flipped is 'many'; expected int"):
+        pipeline._int8_record(made(tmp_path / "q8.onnx", "graph", {}, facts))
+
+
+def test_an_engine_of_an_earlier_graph_is_not_reported(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    graph = made(run.onnx("q8"), "graph", {}, {})
+    current = pipeline._engine_files(run, SPEC, evaluated(run, graph))
+    assert [engine.backend for engine in current] == ["onnxruntime 1.0", "tensorrt-rtx 1.0"]
+    stale = evaluated(run, graph, **{"tensorrt-rtx": "f" * 64})
+    assert [engine.backend for engine in pipeline._engine_files(run, SPEC, stale)] == ["onnxruntime 1.0"]
+
+
+def test_an_engine_of_an_earlier_graph_is_not_scored(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    graph = made(run.onnx("q8"), "graph", {}, {})
+    evaluated(run, graph, onnxruntime="f" * 64)
+    session = pipeline._Session(
+        pipeline.EvaluationRequest(tmp_path, tmp_path),
+        run,
+        SPEC,
+        backend_from_name("onnxruntime"),
+        SampleSet(tmp_path, ()),
+        ArtifactStore("{}"),
+    )
+    with pytest.raises(ArtifactError, match="was built from another graph"):
+        pipeline._evaluate(session, Q8)
