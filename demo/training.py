@@ -1,4 +1,4 @@
-"""Trains the demo's detector from scratch, resumably, and checks that no image makes its logits explode."""
+"""Trains a detector from scratch, resumably, and checks that no image makes its logits explode."""
 
 from __future__ import annotations
 
@@ -64,16 +64,19 @@ class TrainingError(SignoffError):
     """The training ended with a detector that no comparison can rest on."""
 
 
-def train_detector(path: Path, contract: ModelContract, samples: SampleSet, plan: TrainingPlan) -> Artifact:
+def train_detector(
+    path: Path, contract: ModelContract, samples: SampleSet, plan: TrainingPlan, *, may_explode: bool = False
+) -> Artifact:
     """Trains a detector and stores its weights, or reuses what the same plan and data gave before.
 
     A killed training resumes after its last complete epoch and ends with the same weights.
 
     Args:
         path: Where the safetensors file goes.
-        contract: Architecture and input.
+        contract: Architecture, input and head; of two logits the margin is trained, fake minus real.
         samples: Labelled faces.
         plan: How to train.
+        may_explode: Accept a detector whose logits explode; their range is in the artifact's facts all the same.
 
     Raises:
         TrainingError: The loss is not finite, or the logits explode on training images.
@@ -91,6 +94,9 @@ def train_detector(path: Path, contract: ModelContract, samples: SampleSet, plan
     )
     stored = reusable_artifact(path, recipe)
     if stored is not None:
+        # What may explode is no part of the recipe, because it changes no weight.
+        if not may_explode:
+            _require_bounded(stored.facts["smallest_logit"], stored.facts["largest_logit"])
         return stored
 
     def write(temporary: Path) -> Mapping[str, Any]:
@@ -99,12 +105,27 @@ def train_detector(path: Path, contract: ModelContract, samples: SampleSet, plan
         with flushed_denormals():
             training.run(path.with_name(f"{path.stem}.resume.pt"), recipe.key)
         limits = training.logit_range()
+        if not may_explode:
+            _require_bounded(*limits)
         temporary.write_bytes(serialized_weights(training.weights()))
         return {"images": len(labels), "smallest_logit": limits[0], "largest_logit": limits[1]}
 
     artifact = make_artifact(path, recipe, write)
     path.with_name(f"{path.stem}.resume.pt").unlink(missing_ok=True)
     return artifact
+
+
+def fake_logits(outputs: torch.Tensor, contract: ModelContract) -> torch.Tensor:
+    """Returns one logit per image, positive for fake, from whatever head the contract declares.
+
+    Args:
+        outputs: What the network returned, (N, 1) or (N, 2).
+        contract: Declares the head and which class is fake.
+    """
+    if contract.head == "two-logits":
+        return outputs[:, contract.fake_index] - outputs[:, 1 - contract.fake_index]
+    flat = outputs.reshape(-1)
+    return flat if contract.fake_index == 1 else -flat
 
 
 def bf16_is_fast() -> bool:
@@ -139,6 +160,7 @@ class _Training:
 
     def __init__(self, contract: ModelContract, plan: TrainingPlan, images: torch.Tensor, labels: torch.Tensor) -> None:
         torch.manual_seed(plan.seed)
+        self._contract = contract
         self._plan = plan
         self._images, self._labels = images, labels
         self._mean = torch.tensor(contract.input.mean).view(1, 3, 1, 1)
@@ -171,24 +193,12 @@ class _Training:
             self._save(resume, key)
 
     def logit_range(self) -> tuple[float, float]:
-        """Returns the extreme logits over about 500 training images in eval mode.
-
-        Raises:
-            TrainingError: An image explodes.
-        """
+        """Returns the extreme logits over about 500 training images in eval mode."""
         self._module.eval()
         checked = self._images[:: max(1, len(self._images) // _CHECKED_IMAGES)]
         with torch.inference_mode():
-            logits = torch.cat(
-                [self._module(self._normalized(batch)).reshape(-1) for batch in torch.split(checked, 32)]
-            )
-        low, high = float(logits.min()), float(logits.max())
-        if not max(-low, high) <= LARGEST_LOGIT:
-            raise TrainingError(
-                f"the logits of training images reach from {low:.1f} to {high:.1f}, beyond {LARGEST_LOGIT}: some "
-                "images explode; train longer (--epochs) or with another --seed"
-            )
-        return low, high
+            logits = torch.cat([self._logits(batch) for batch in torch.split(checked, 32)])
+        return float(logits.min()), float(logits.max())
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Returns the state dict in plain memory order."""
@@ -202,7 +212,7 @@ class _Training:
         for step, (images, labels) in enumerate(progress_bar(batches, label, unit="batch")):
             self._set_rate(frozen, self._epoch + step / len(batches))
             with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
-                logits = self._module(self._normalized(images)).float().reshape(-1)
+                logits = self._logits(images)
             loss = F.binary_cross_entropy_with_logits(logits, labels)
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
@@ -231,6 +241,9 @@ class _Training:
             mirrored = torch.from_numpy(rng.random(len(chosen)) < 0.5)
             images[mirrored] = images[mirrored].flip(-1)
             yield images, self._labels[chosen]
+
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        return fake_logits(self._module(self._normalized(images)).float(), self._contract)
 
     def _normalized(self, images: torch.Tensor) -> torch.Tensor:
         scaled = (images.float() / 255 - self._mean) / self._std
@@ -261,6 +274,14 @@ class _Training:
                 torch.set_rng_state(state["random"])
         except (RuntimeError, pickle.UnpicklingError, EOFError, LookupError, TypeError, ValueError) as error:
             raise ArtifactError(f"{resume} is damaged; delete it to train from the start") from error
+
+
+def _require_bounded(low: float, high: float) -> None:
+    if not max(-low, high) <= LARGEST_LOGIT:
+        raise TrainingError(
+            f"the logits of training images reach from {low:.1f} to {high:.1f}, beyond {LARGEST_LOGIT}: some "
+            "images explode; train longer (--epochs) or with another --seed"
+        )
 
 
 def _loaded(samples: SampleSet, contract: InputContract) -> tuple[torch.Tensor, torch.Tensor]:
