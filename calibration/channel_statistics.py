@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from export.progress import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -110,3 +112,32 @@ def channel_statistics_from_samples(
         except CalibrationError as error:
             raise CalibrationError(f"tensor {tensor}: {error}") from error
     return found
+
+
+def write_channel_statistics(path: Path, statistics: Mapping[str, ChannelStatistics]) -> None:
+    """Writes statistics as a NumPy archive; equal statistics give equal bytes."""
+    arrays = {
+        f"{tensor}|{part.name}": getattr(found, part.name)
+        for tensor, found in statistics.items()
+        for part in fields(found)
+    }
+    with path.open("wb") as stream:
+        np.savez(stream, **arrays)
+
+
+def read_channel_statistics(path: Path) -> dict[str, ChannelStatistics]:
+    """Reads what `write_channel_statistics` wrote.
+
+    Raises:
+        CalibrationError: The file is something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            parts = {key: archive[key] for key in archive.files}
+        tensors = dict.fromkeys(key.rpartition("|")[0] for key in parts)
+        names = [part.name for part in fields(ChannelStatistics)]
+        return {tensor: ChannelStatistics(*(parts[f"{tensor}|{name}"] for name in names)) for tensor in tensors}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise CalibrationError(
+            f"{path} holds no channel statistics ({error}); delete it to have it made again"
+        ) from error

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from calibration.layer_groups import LayerGroup
 
 MIB = 1 << 20
+CLASSIFIER_REASON = "the classifier decides and weighs nothing"
 # Scales, zero points, names and nodes that a group needs besides its weights, in bytes.
 _PER_CHANNEL = 3
 _PER_LAYER = 900
@@ -166,9 +167,9 @@ def _reason(group: LayerGroup, offered: Sequence[Option], index: int, recipe: In
     if any(first_match(layer.name, recipe.keep_float) for layer in group.layers):
         return "kept float by --keep-float"
     if group.role is Role.CLASSIFIER:
-        return "the classifier decides and weighs nothing"
+        return CLASSIFIER_REASON
     if arithmetic is Arithmetic.INT8_WEIGHTS:
         if group.role in _NOT_WORTH_INT8:
             return f"{group.role.value} layers gain little from INT8 arithmetic"
         return "INT8 activations would disturb the logit too much"
-    return "even INT8 weights would disturb the logit too much for the bytes they save"
+    return "even INT8 weights would disturb the logit too much, or the size limit leaves room for FP16"

@@ -65,8 +65,9 @@ class MadeInt8:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One complete variant."""
+    """One complete variant and the workshop it was made in."""
 
+    workshop: Int8Workshop
     settlement: Settlement | None
     placement: Placement
     choices: Mapping[str, Choice]
@@ -103,11 +104,7 @@ def measure_sensitivity(
 
 
 def make_int8(
-    workshop: Int8Workshop,
-    recipe: Int8Recipe,
-    measurement: Measurement | None,
-    equalized: int,
-    warnings: tuple[str, ...],
+    workshop: Int8Workshop, recipe: Int8Recipe, measurement: Measurement | None, warnings: tuple[str, ...]
 ) -> MadeInt8:
     """Makes the variant that a recipe asks for.
 
@@ -115,7 +112,6 @@ def make_int8(
         workshop: Graph, ranges and images.
         recipe: What was asked for.
         measurement: What `measure_sensitivity` found; None for recipes that do not search.
-        equalized: Number of tensors that were equalized.
         warnings: What is wrong with the calibration images.
 
     Raises:
@@ -145,7 +141,7 @@ def make_int8(
         fitted_images=len(workshop.images.fitted.is_fake),
         held_back_images=len(workshop.images.judging.is_fake),
         range_methods=dict(Counter(workshop.range_methods[tensor] for tensor in attempt.placement.tensors)),
-        equalized_tensors=equalized,
+        equalized_tensors=len(attempt.workshop.equalized),
         warnings=warnings,
     )
     return MadeInt8(attempt.model, attempt.placement, replace(record, missed=missed_limits(record)))
@@ -254,10 +250,11 @@ def _best_attempt(
 def _attempt(
     workshop: Int8Workshop, recipe: Int8Recipe, choices: Mapping[str, Choice], settlement: Settlement | None
 ) -> _Attempt:
-    placement = placement_from_choices(workshop.model.graph, choices, recipe.policy.residual)
-    repaired = workshop.repaired(placement) if recipe.repairs else workshop.unrepaired(placement)
-    model = workshop.written(placement, repaired)
-    return _Attempt(settlement, placement, choices, repaired, model, workshop.verdict(model))
+    own = workshop.narrowed([name for name, choice in choices.items() if choice.arithmetic is Arithmetic.INT8])
+    placement = placement_from_choices(own.model.graph, choices, recipe.policy.residual)
+    repaired = own.repaired(placement) if recipe.repairs else own.unrepaired(placement)
+    model = own.written(placement, repaired)
+    return _Attempt(own, settlement, placement, choices, repaired, model, own.verdict(model))
 
 
 def _frontier(workshop: Int8Workshop, attempt: _Attempt) -> tuple[FrontierPoint, ...]:
@@ -306,6 +303,6 @@ def _restored(workshop: Int8Workshop, attempt: _Attempt, measurement: Measuremen
     for group in progress_bar(worst, "restoring layers", unit="group"):
         names = {layer.name for layer in group.layers}
         overrides = {key: value for key, value in attempt.repaired.overrides.items() if key[0] not in names}
-        logits = workshop.simulated_logits(replace(attempt.repaired, overrides=overrides))
-        found[group.name] = workshop.verdict_of_logits(logits).sqnr_db
+        logits = attempt.workshop.simulated_logits(replace(attempt.repaired, overrides=overrides))
+        found[group.name] = attempt.workshop.verdict_of_logits(logits).sqnr_db
     return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from calibration.int8_choices import CLASSIFIER_REASON
 from calibration.int8_from_table import int8_from_fp32
 from calibration.int8_record import GroupRecord, Int8Record
 from calibration.int8_workshop import verdict_from_logits
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from calibration.int8_images import Int8Images
 
 _MIB = 1 << 20
+_REASON = "this variant rounds no activations"
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,12 @@ def make_weight_only(model: onnx.ModelProto, onnx_sha256: str, keep_float: tuple
     choices = {}
     for layer in layers:
         pattern = first_match(layer.name, keep_float)
-        kept = pattern or layer.role is Role.CLASSIFIER
-        reason = f"matches {pattern}" if pattern else "rounds no activations"
-        choices[layer.name] = Choice(Arithmetic.FLOAT if kept else Arithmetic.INT8_WEIGHTS, reason)
+        if pattern:
+            choices[layer.name] = Choice(Arithmetic.FLOAT, f"matches {pattern}")
+        elif layer.role is Role.CLASSIFIER:
+            choices[layer.name] = Choice(Arithmetic.FLOAT, CLASSIFIER_REASON)
+        else:
+            choices[layer.name] = Choice(Arithmetic.INT8_WEIGHTS, _REASON)
     placement = placement_from_choices(model.graph, choices, residual=False)
     table = CalibrationTable({}, onnx_sha256, "", 0)
     written = fp16_from_fp32(int8_from_fp32(model, table, placement, onnx_sha256))
@@ -90,7 +95,7 @@ def weight_only_record(
             weights_sqnr_db=None,
             restored_sqnr_db=None,
             arithmetic="int8-weights" if group.name in stored else "float",
-            reason=reasons.get(group.name, "rounds no activations"),
+            reason=reasons.get(group.name, _REASON),
         )
         for group in groups_from_graph(model, TorchGraph(model), size)
     )

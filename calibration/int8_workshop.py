@@ -11,6 +11,7 @@ import torch
 from scipy.stats import mannwhitneyu
 
 from calibration.bias_correction import sequential_corrections
+from calibration.equalization import equalized_from_fp32
 from calibration.fake_quantization import FakeQuantizer, with_added_biases
 from calibration.int8_from_table import int8_from_fp32
 from calibration.int8_record import RepairRecord
@@ -24,9 +25,13 @@ from export.half_precision import fp16_from_fp32
 from export.runners import OnnxRunner
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     import onnx
     from numpy.typing import NDArray
 
+    from calibration.channel_statistics import ChannelStatistics
+    from calibration.equalization import EqualizedTensor
     from calibration.int8_images import Int8Images, LabelledImages
     from calibration.placement import Placement
     from calibration.table import CalibrationTable
@@ -66,16 +71,19 @@ class Repaired:
 
 
 class Int8Workshop:
-    """One float graph and the images to fit and judge its INT8 variants with.
+    """One FP32 graph and the images to fit and judge its INT8 variants with.
 
     Args:
-        model: The float graph whose tensors the table names.
+        fp32: The exported graph.
+        statistics: Its channels; None leaves it unequalized.
+        quantized: Layers that may become INT8; the inputs of others are not equalized.
         table: Ranges of every tensor that may be rounded.
         images: Calibration images.
         size: Height and width of the network's input, in pixels.
 
     Attributes:
-        model: As given.
+        model: The equalized graph.
+        equalized: What equalization did.
         graph: The same in PyTorch, on a GPU if there is one.
         layers: Its layers.
         groups: Its layers, grouped.
@@ -83,14 +91,31 @@ class Int8Workshop:
         quantizer: Rounds.
     """
 
-    def __init__(self, model: onnx.ModelProto, table: CalibrationTable, images: Int8Images, size: int) -> None:
-        self.model = model
-        self.graph = TorchGraph(model, torch_device())
-        self.layers = layers_from_graph(model.graph)
-        self.groups = groups_from_graph(model, self.graph, size)
+    def __init__(
+        self,
+        fp32: onnx.ModelProto,
+        statistics: Mapping[str, ChannelStatistics] | None,
+        quantized: Collection[str],
+        table: CalibrationTable,
+        images: Int8Images,
+        size: int,
+    ) -> None:
+        self.model = fp32
+        self.equalized: tuple[EqualizedTensor, ...] = ()
+        if statistics is not None:
+            self.model, self.equalized = equalized_from_fp32(fp32, statistics, quantized)
+        self.graph = TorchGraph(self.model, torch_device())
+        self.layers = layers_from_graph(self.model.graph)
+        self.groups = groups_from_graph(self.model, self.graph, size)
         self.images = images
         self.quantizer = FakeQuantizer(self.graph)
+        self._fp32, self._statistics = fp32, statistics
         self._table = table
+        self._size = size
+
+    def narrowed(self, quantized: Collection[str]) -> Int8Workshop:
+        """Returns a workshop whose graph has no operators for inputs of layers that do not become INT8 after all."""
+        return Int8Workshop(self._fp32, self._statistics, quantized, self._table, self.images, self._size)
 
     @property
     def amax(self) -> dict[str, float]:

@@ -63,7 +63,7 @@ def aligned(model: onnx.ModelProto, alignment: Alignment) -> onnx.ModelProto:
 
 def _classifier(graph: onnx.GraphProto) -> onnx.NodeProto:
     classifiers = {layer.name for layer in layers_from_graph(graph) if layer.role is Role.CLASSIFIER}
-    nodes = [node for node in graph.node if node.name in classifiers]
+    nodes: list[onnx.NodeProto] = [node for node in graph.node if node.name in classifiers]
     if len(nodes) != 1 or nodes[0].op_type not in ("Gemm", "Conv"):
         raise QuantizationError("the logit cannot be aligned: the graph does not end in one linear layer")
     return nodes[0]

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from calibration.channel_statistics import channel_statistics_from_samples
+from calibration.channel_statistics import (
+    channel_statistics_from_samples,
+    read_channel_statistics,
+    write_channel_statistics,
+)
 from calibration.equalization import equalized_from_fp32, tensors_to_measure
 from calibration.errors import CalibrationError
 from calibration.int8_images import BATCH_SIZE, image_warnings, int8_images_from_samples
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
     from export.sidecar import Artifact
 
 _RANGE_IMAGES = 32
+_CHANNELS_BYTES = 3_000_000
 _TABLE_BYTES = 20_000
 _SENSITIVITY_BYTES = 400_000
 
@@ -59,7 +64,6 @@ class Int8Stages:
         contract: The network's input.
         samples: The calibration set; None leaves weight-only variants, unmeasured.
         recipe: What was asked for.
-        float_bytes: Estimated size of an FP32 graph, for the dry run.
     """
 
     def __init__(
@@ -69,27 +73,20 @@ class Int8Stages:
         contract: InputContract,
         samples: SampleSet | None,
         recipe: Int8Recipe,
-        float_bytes: int,
     ) -> None:
         self._run = run
         self._store = store
         self._contract = contract
         self._known_samples = samples
         self._recipe = recipe
-        self._float_bytes = float_bytes
 
     def graph(self, fp32: Artifact, percent: int, expected_bytes: int) -> Artifact:
         """Makes the INT8 graph with explicit Q/DQ; what is not INT8 becomes FP16."""
         name = name_from_parts(Precision.INT8, percent)
-        equalized = self._equalized(fp32, name) if self._recipe.repairs else fp32
-        table = self._table(equalized, name)
-        sensitivity = self._sensitivity(equalized, table, name) if self._recipe.searches else None
-        parents = {"float": equalized.sha256, "table": table.sha256, "calibration": self._samples().sha256}
-        if sensitivity is not None:
-            parents["sensitivity"] = sensitivity.sha256
+        parents = {"fp32": fp32, **self._measured(fp32, name)}
         recipe = Recipe(
             "onnx",
-            parents,
+            {"calibration": self._samples().sha256, **{role: parent.sha256 for role, parent in parents.items()}},
             {
                 "precision": Precision.INT8.value,
                 "recipe": self._recipe.to_dict(),
@@ -98,11 +95,8 @@ class Int8Stages:
         )
 
         def write(path: Path) -> Mapping[str, Any]:
-            workshop = self._workshop(equalized, table)
-            measurement = None if sensitivity is None else _read_measurement(sensitivity.path)
-            warnings = image_warnings(self._samples())
-            tensors = len(equalized.facts.get("equalized", []))
-            made = make_int8(workshop, self._recipe, measurement, tensors, warnings)
+            measurement = _read_measurement(parents["sensitivity"].path) if "sensitivity" in parents else None
+            made = make_int8(self._workshop(parents), self._recipe, measurement, image_warnings(self._samples()))
             onnx.save(made.model, path)
             return {"placement": made.placement.to_dict(), "int8": made.record.to_dict()}
 
@@ -140,32 +134,39 @@ class Int8Stages:
             raise DataError("INT8 needs calibration images; pass --calibration DATA")
         return self._known_samples
 
-    def _equalized(self, fp32: Artifact, name: str) -> Artifact:
+    def _measured(self, fp32: Artifact, name: str) -> dict[str, Artifact]:
+        """Measures what the recipe needs: channels, ranges, sensitivity."""
+        found: dict[str, Artifact] = {}
+        if self._recipe.repairs:
+            found["channels"] = self._channels(fp32, name)
+        found["table"] = self._table({"fp32": fp32, **found}, name)
+        if self._recipe.searches:
+            found["sensitivity"] = self._sensitivity({"fp32": fp32, **found}, name)
+        return found
+
+    def _channels(self, fp32: Artifact, name: str) -> Artifact:
         samples = self._samples()
         recipe = Recipe(
-            "equalized-onnx",
+            "channel-statistics",
             {"fp32": fp32.sha256, "calibration": samples.sha256},
             {**self._placement_options, **versions_of("torch", "numpy", "onnx")},
         )
 
         def write(path: Path) -> Mapping[str, Any]:
             model = onnx.load(fp32.path)
-            quantized = self._quantizable(model)
+            tensors = tensors_to_measure(model.graph, self._quantizable(model))
             graph = TorchGraph(model, torch_device())
-            statistics = channel_statistics_from_samples(
-                graph, tensors_to_measure(model.graph, quantized), self._reader(samples)
-            )
-            equalized, done = equalized_from_fp32(model, statistics, quantized)
-            onnx.save(equalized, path)
-            return {"equalized": [tensor.to_dict() for tensor in done]}
+            statistics = channel_statistics_from_samples(graph, tensors, self._reader(samples))
+            write_channel_statistics(path, statistics)
+            return {"tensors": len(statistics)}
 
-        return self._store.obtain(self._run.equalized(name), recipe, write, self._float_bytes)
+        return self._store.obtain(self._run.channels(name), recipe, write, _CHANNELS_BYTES)
 
-    def _table(self, equalized: Artifact, name: str) -> Artifact:
-        samples, settings = self._samples(), self._recipe
+    def _table(self, parents: Mapping[str, Artifact], name: str) -> Artifact:
+        samples, settings, digest = self._samples(), self._recipe, parents["fp32"].sha256
         recipe = Recipe(
             "calibration-table",
-            {"float": equalized.sha256, "calibration": samples.sha256},
+            {"calibration": samples.sha256, **{role: parent.sha256 for role, parent in parents.items()}},
             {
                 "method": settings.method or ("auto" if settings.repairs else "minmax"),
                 **self._placement_options,
@@ -174,34 +175,34 @@ class Int8Stages:
         )
 
         def write(path: Path) -> Mapping[str, Any]:
-            model = onnx.load(equalized.path)
+            model = self._equalized(parents)
             placement = self._largest_placement(model)
             histograms, count = histograms_from_samples(model, placement.tensors, self._reader(samples))
             if settings.method is None and settings.repairs:
                 batches = int8_images_from_samples(samples, self._contract).fitted.first(_RANGE_IMAGES)
                 graph = TorchGraph(model, torch_device())
                 ranges = ranges_by_block_error(graph, placement.activations, histograms, batches)
-                table = CalibrationTable(ranges, equalized.sha256, samples.sha256, count)
+                table = CalibrationTable(ranges, digest, samples.sha256, count)
             else:
                 method = settings.method or "minmax"
-                table = table_from_histograms(histograms, method, equalized.sha256, samples.sha256, count)
+                table = table_from_histograms(histograms, method, digest, samples.sha256, count)
             path.write_text(table.to_json(), encoding="utf-8")
             return {"images": count}
 
         return self._store.obtain(self._run.calibration_table(name), recipe, write, _TABLE_BYTES)
 
-    def _sensitivity(self, equalized: Artifact, table: Artifact, name: str) -> Artifact:
+    def _sensitivity(self, parents: Mapping[str, Artifact], name: str) -> Artifact:
         path = self._run.sensitivity(name)
         recipe = Recipe(
             "int8-sensitivity",
-            {"float": equalized.sha256, "table": table.sha256, "calibration": self._samples().sha256},
+            {"calibration": self._samples().sha256, **{role: parent.sha256 for role, parent in parents.items()}},
             {**self._placement_options, **versions_of("torch", "numpy")},
         )
         unfinished = path.with_name(path.name + ".partial")
 
         def write(temporary: Path) -> Mapping[str, Any]:
             found = measure_sensitivity(
-                self._workshop(equalized, table),
+                self._workshop(parents),
                 self._recipe,
                 _unfinished_measurement(unfinished, recipe.key),
                 lambda state: write_json(unfinished, {"key": recipe.key, **vars(state)}),
@@ -229,10 +230,20 @@ class Int8Stages:
         choices.update(dict.fromkeys(pinned, Choice(Arithmetic.INT8)))
         return placement_from_choices(model.graph, choices, self._recipe.policy.residual)
 
-    def _workshop(self, equalized: Artifact, table: Artifact) -> Int8Workshop:
+    def _equalized(self, parents: Mapping[str, Artifact]) -> onnx.ModelProto:
+        model = onnx.load(parents["fp32"].path)
+        if "channels" not in parents:
+            return model
+        statistics = read_channel_statistics(parents["channels"].path)
+        return equalized_from_fp32(model, statistics, self._quantizable(model))[0]
+
+    def _workshop(self, parents: Mapping[str, Artifact]) -> Int8Workshop:
+        model = onnx.load(parents["fp32"].path)
         return Int8Workshop(
-            onnx.load(equalized.path),
-            CalibrationTable.from_json(table.path.read_text(encoding="utf-8")),
+            model,
+            read_channel_statistics(parents["channels"].path) if "channels" in parents else None,
+            self._quantizable(model),
+            CalibrationTable.from_json(parents["table"].path.read_text(encoding="utf-8")),
             int8_images_from_samples(self._samples(), self._contract),
             self._contract.size,
         )

@@ -38,9 +38,9 @@ class RunFolder:
         """The graph of a variant."""
         return self.root / "onnx" / f"{variant}.onnx"
 
-    def equalized(self, variant: str) -> Path:
-        """The FP32 graph that an INT8 variant is quantized from: same function, channels of like width."""
-        return self.root / "calibration" / f"{variant}.equalized.onnx"
+    def channels(self, variant: str) -> Path:
+        """Statistics of each channel of the activations that an INT8 variant may round."""
+        return self.root / "calibration" / f"{variant}.channels.npz"
 
     def calibration_table(self, variant: str) -> Path:
         """Activation ranges of an INT8 variant."""

@@ -187,7 +187,6 @@ class Stages:
             self.dense.contract.input,
             self._samples,
             self._recipe,
-            self._expected_bytes(Precision.FP32),
         )
 
     def _obtain_graph(
