@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -10,7 +13,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -106,14 +109,30 @@ def _solved(
     one_each = (owners[None, :] == np.arange(len(groups))[:, None]).astype(np.float64)
     constraints = [LinearConstraint(one_each, 1, 1)]
     constraints += [LinearConstraint(row[None, :], -np.inf, limit) for row, limit in limits]
-    result = milp(
-        cost,
-        integrality=np.ones(len(cost)),
-        bounds=Bounds(0, 1),
-        constraints=constraints,
-        options={"time_limit": _SOLVER_SECONDS, "mip_rel_gap": 1e-4},
-    )
+    with _silent_solver():
+        result = milp(
+            cost,
+            integrality=np.ones(len(cost)),
+            bounds=Bounds(0, 1),
+            constraints=constraints,
+            options={"time_limit": _SOLVER_SECONDS, "mip_rel_gap": 1e-4},
+        )
     return None if result.x is None else np.asarray(result.x, dtype=np.float64)
+
+
+@contextmanager
+def _silent_solver() -> Iterator[None]:
+    """Keeps HiGHS, which leaves a debugging line on the process's standard output, from writing there."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silence, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(silence)
+        os.close(kept)
 
 
 def _assignment(groups: Sequence[Sequence[Option]], solution: NDArray[np.float64], within: bool) -> Assignment:

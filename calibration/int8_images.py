@@ -67,6 +67,11 @@ def int8_images_from_samples(samples: SampleSet, contract: InputContract) -> Int
     )
 
 
+def fitted_images(samples: SampleSet, contract: InputContract) -> LabelledImages:
+    """Reads as much of a set as a search needs, all of it to fit to."""
+    return _loaded(_spread(samples.samples, MOST_FITTED), contract)
+
+
 def sensitivity_image_count(size: int) -> int:
     """Returns how many images one-at-a-time measurements use: 64 up to 160 px, fewer for larger ones, at least 32."""
     return int(np.clip(64 * _LARGEST_PIXELS / size**2, 32, 64)) // BATCH_SIZE * BATCH_SIZE

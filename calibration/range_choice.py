@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from calibration.torch_graph import State, TorchGraph
 
 CANDIDATES: tuple[Method, ...] = ("minmax", "percentile", "mean-max", "mse")
+# Images that choose; the choice is among a handful of candidates.
+RANGE_IMAGES = 32
 # Ranges that differ by less than this round alike.
 _SAME_RANGE = 0.01
 

@@ -15,7 +15,7 @@ from export.errors import SignoffError, VariantError
 from export.variant import DEFAULT_VARIANTS, Precision, Variant, name_from_parts, variant_from_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from engines.backend import BuildOptions
     from engines.pipeline import BuildRequest
@@ -89,6 +89,11 @@ def _add_calibration(group: argparse._ArgumentGroup) -> None:
         help="range estimator; auto chooses per tensor by the error at the end of its block (default: auto)",
     )
     group.add_argument("--seed", type=whole_number(0), default=0, help="seed of the choice of frames (default: 0)")
+    group.add_argument(
+        "--calibration-stability",
+        action="store_true",
+        help="also calibrate INT8 anew with 64 to 1024 images and three seeds, and print the logit SQNR of each",
+    )
     group.add_argument("--skip-unreadable", action="store_true", help="go on without images that do not decode")
 
 
@@ -138,7 +143,7 @@ def variants_from_arguments(
 
 def _run(arguments: argparse.Namespace) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
-    from engines.pipeline import build_engines, missed_limits
+    from engines.pipeline import build_engines, calibration_stability, missed_limits
 
     request = _request(arguments)
     steps = build_engines(request, arguments.dry_run, announce=partial(print, flush=True))
@@ -146,6 +151,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return 0
     print(f"run folder: {arguments.out}\nnext: evaluate-engines {arguments.out} --test DATA")
+    if request.stability:
+        print(_stability_table(calibration_stability(request)))
     missed = missed_limits(request)
     for sentence in missed:
         print(f"build-engines: limit missed: {sentence}", file=sys.stderr)
@@ -177,6 +184,7 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
             quantize=tuple(arguments.quantize),
         ),
         skip_unreadable=arguments.skip_unreadable,
+        stability=arguments.calibration_stability,
         options=_build_options(arguments),
     )
 
@@ -198,6 +206,13 @@ def _size_and_state(step: Step, dry_run: bool) -> str:
     if step.reused:
         return f" {size}  reused"
     return f"~{size}  would be made" if dry_run else f" {size}  made"
+
+
+def _stability_table(points: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    lines = ["logit SQNR by calibration set:"]
+    for name, measured in points.items():
+        lines += [f"{name}  {p['images']:4d} images, seed {p['seed']}  {p['sqnr_db']:5.1f} dB" for p in measured]
+    return "\n".join(lines)
 
 
 def _dotted_sm(text: str) -> str:

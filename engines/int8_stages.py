@@ -29,11 +29,15 @@ from calibration.placement import (
     first_match,
     placement_from_choices,
 )
-from calibration.range_choice import ranges_by_block_error
+from calibration.range_choice import RANGE_IMAGES, ranges_by_block_error
+from calibration.samples import SampleSet
+from calibration.sampling import split_by_video
 from calibration.sensitivity import Measurement
+from calibration.stability import sampled_sets, stability_point
 from calibration.table import CalibrationTable, table_from_histograms
 from calibration.torch_graph import TorchGraph
 from export.errors import ArtifactError, DataError
+from export.progress import progress_bar
 from export.sidecar import Recipe, read_json, write_json
 from export.variant import Precision, name_from_parts
 from export.versions import versions_of
@@ -43,13 +47,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from calibration.int8_recipe import Int8Recipe
-    from calibration.samples import SampleSet
     from engines.run_folder import RunFolder
     from engines.store import ArtifactStore
     from export.contract import InputContract
     from export.sidecar import Artifact
 
-_RANGE_IMAGES = 32
 _CHANNELS_BYTES = 3_000_000
 _TABLE_BYTES = 20_000
 _SENSITIVITY_BYTES = 400_000
@@ -129,6 +131,38 @@ class Int8Stages:
             self._run.onnx(name_from_parts(Precision.INT8_WEIGHTS, percent)), recipe, write, expected_bytes
         )
 
+    def stability(self, fp32: Artifact, graph: Artifact, percent: int, pool: SampleSet) -> Artifact:
+        """Calibrates the variant anew with other images and other numbers of them; see `calibration.stability`.
+
+        Args:
+            fp32: The graph that the variant was made from.
+            graph: The variant's graph, whose sidecar says which layers are INT8.
+            percent: Unstructured sparsity of both.
+            pool: All images that may be calibrated with.
+        """
+        judges = {sample.video for sample in split_by_video(self._samples())[1]}
+        others = SampleSet(pool.root, tuple(s for s in pool.samples if s.video not in judges))
+        recipe = Recipe(
+            "int8-stability",
+            {"fp32": fp32.sha256, "graph": graph.sha256, "pool": others.sha256},
+            versions_of("torch", "numpy", "onnxruntime"),
+        )
+
+        def write(path: Path) -> Mapping[str, Any]:
+            choices = _choices_from_facts(graph)
+            model = onnx.load(fp32.path)
+            images = int8_images_from_samples(self._samples(), self._contract).judging
+            points = [
+                stability_point(model, choices, samples, images, self._contract, seed)
+                for seed, samples in progress_bar(sampled_sets(others), "calibrating anew", unit="set")
+            ]
+            path.write_text(json.dumps([point.to_dict() for point in points], indent=2), encoding="utf-8")
+            return {"points": [point.to_dict() for point in points]}
+
+        return self._store.obtain(
+            self._run.stability(name_from_parts(Precision.INT8, percent)), recipe, write, _TABLE_BYTES
+        )
+
     def _samples(self) -> SampleSet:
         if self._known_samples is None:
             raise DataError("INT8 needs calibration images; pass --calibration DATA")
@@ -179,7 +213,7 @@ class Int8Stages:
             placement = self._largest_placement(model)
             histograms, count = histograms_from_samples(model, placement.tensors, self._reader(samples))
             if settings.method is None and settings.repairs:
-                batches = int8_images_from_samples(samples, self._contract).fitted.first(_RANGE_IMAGES)
+                batches = int8_images_from_samples(samples, self._contract).fitted.first(RANGE_IMAGES)
                 graph = TorchGraph(model, torch_device())
                 ranges = ranges_by_block_error(graph, placement.activations, histograms, batches)
                 table = CalibrationTable(ranges, digest, samples.sha256, count)
@@ -250,6 +284,12 @@ class Int8Stages:
 
     def _reader(self, samples: SampleSet) -> BatchReader:
         return BatchReader(samples.samples, self._contract, BATCH_SIZE)
+
+
+def _choices_from_facts(graph: Artifact) -> dict[str, Choice]:
+    """Returns how each layer of a variant ended up, from the record in its sidecar."""
+    groups = graph.facts["int8"]["groups"]
+    return {layer: Choice(Arithmetic(group["arithmetic"])) for group in groups for layer in group["layers"]}
 
 
 def _read_measurement(path: Path) -> Measurement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from calibration.celeb_df import has_test_list, samples_from_celeb_df
 from calibration.int8_recipe import Int8Recipe
@@ -15,16 +15,16 @@ from engines.run_folder import RunFolder, locked
 from engines.spec import CalibrationSpec, EngineSpec, RunSpec, begin_spec, stored_checkpoint_path, write_spec
 from engines.stages import Stages
 from engines.store import ArtifactStore, Step
+from export.errors import DataError
 from export.progress import progress_bar
 from export.sidecar import read_artifact
-from export.variant import Variant
+from export.variant import Precision, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from export.contract import ModelContract
-    from export.variant import Variant
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class BuildRequest:
         int8: How to make INT8 variants.
         options: How TensorRT builds.
         skip_unreadable: Goes on without calibration images that do not decode.
+        stability: Also measures how much INT8 variants depend on their calibration images.
     """
 
     out: Path
@@ -56,6 +57,7 @@ class BuildRequest:
     int8: Int8Recipe = field(default_factory=Int8Recipe)
     options: BuildOptions = field(default_factory=BuildOptions)
     skip_unreadable: bool = False
+    stability: bool = False
 
 
 def build_engines(
@@ -105,6 +107,8 @@ def _build(request: BuildRequest, store: ArtifactStore) -> tuple[Step, ...]:
     for variant in request.variants:
         for backend in backends:
             stages.engine(variant, backend, request.options)
+        if request.stability and variant.precision is Precision.INT8:
+            stages.int8_stability(variant.sparsity_percent, _calibration_pool(request))
     if not store.dry_run:
         write_spec(run, spec)
     return tuple(store.steps)
@@ -131,11 +135,25 @@ def _spec(run: RunFolder, request: BuildRequest, digest: str, samples: SampleSet
     return RunSpec(request.contract, checkpoint, digest, tuple(engines), calibration)
 
 
+def _calibration_pool(request: BuildRequest) -> SampleSet:
+    """Returns every image that may be calibrated with."""
+    if request.calibration is None:
+        raise DataError("INT8 needs calibration images; pass --calibration DATA")
+    return samples_from_celeb_df(request.calibration, "unlisted" if has_test_list(request.calibration) else "all")
+
+
+def calibration_stability(request: BuildRequest) -> dict[str, list[dict[str, Any]]]:
+    """Returns, for each INT8 variant, the points that a request for stability measured."""
+    run = RunFolder(request.out)
+    names = [variant.name for variant in request.variants if variant.precision is Precision.INT8]
+    return {name: list(read_artifact(run.stability(name)).facts["points"]) for name in names}
+
+
 def _sampled_calibration_set(request: BuildRequest) -> tuple[SampleSet | None, int]:
     """Chooses the calibration images and decodes each once, so that every later stage has the same, readable ones."""
     if request.calibration is None:
         return None, 0
-    found = samples_from_celeb_df(request.calibration, "unlisted" if has_test_list(request.calibration) else "all")
+    found = _calibration_pool(request)
     require_both_classes(found, "calibration")
     sampled = calibration_sample(found, request.calibration_images, request.seed)
     reader = BatchReader(sampled.samples, request.contract.input, 8, skip_unreadable=request.skip_unreadable)

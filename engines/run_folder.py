@@ -54,6 +54,10 @@ class RunFolder:
         """An engine: a TensorRT plan or the graph that ONNX Runtime loads."""
         return self.root / "engines" / f"{variant}.{backend}{suffix}"
 
+    def stability(self, variant: str) -> Path:
+        """What an INT8 variant would be with other calibration images."""
+        return self.root / "calibration" / f"{variant}.stability"
+
     def results(self, variant: str) -> Path:
         """Scores and heatmaps of a variant."""
         return self.root / "results" / variant

@@ -168,6 +168,10 @@ class Stages:
         """Quantizes the FP32 graph with explicit Q/DQ."""
         return self._int8.graph(self.fp32_graph(percent), percent, self._expected_bytes(Precision.INT8))
 
+    def int8_stability(self, percent: int, pool: SampleSet) -> Artifact:
+        """Measures how much the INT8 graph depends on its calibration images."""
+        return self._int8.stability(self.fp32_graph(percent), self.int8_graph(percent), percent, pool)
+
     def weight_only_graph(self, percent: int) -> Artifact:
         """Stores the FP32 graph's weights as INT8."""
         expected = self._expected_bytes(Precision.INT8_WEIGHTS)
