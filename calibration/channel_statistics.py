@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from calibration.errors import CalibrationError
-from export.contract import INPUT_NAME
+from export.contract import INPUT_NAME, OUTPUT_NAME
 from export.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from calibration.loading import BatchReader
+    from calibration.loading import Batch, BatchReader
     from calibration.torch_graph import TorchGraph
 
 
@@ -96,13 +96,14 @@ def channel_statistics_from_samples(
         reader: The calibration images.
 
     Raises:
-        CalibrationError: No image could be read, or a tensor is not finite.
+        CalibrationError: No image could be read, or the model is not finite on one of them.
     """
     counters = {tensor: StreamingChannelStatistics() for tensor in sorted(tensors)}
     with torch.inference_mode():
         for batch in progress_bar(reader, "measuring channels", len(reader), "batch"):
             images = torch.from_numpy(batch.images).to(graph.device)
             values = graph.run({INPUT_NAME: images}, keep=counters.keys())
+            _require_finite(values[OUTPUT_NAME].reshape(-1), batch)
             for tensor, counter in counters.items():
                 counter.update(values[tensor])
     found = {}
@@ -112,6 +113,15 @@ def channel_statistics_from_samples(
         except CalibrationError as error:
             raise CalibrationError(f"tensor {tensor}: {error}") from error
     return found
+
+
+def _require_finite(logits: torch.Tensor, batch: Batch) -> None:
+    for sample, logit in zip(batch.samples, logits.tolist(), strict=True):
+        if not np.isfinite(logit):
+            raise CalibrationError(
+                f"the FP32 model gives {logit} on {sample.path}: it is broken, or the image is; evaluate the checkpoint "
+                "in PyTorch before it is compressed"
+            )
 
 
 def write_channel_statistics(path: Path, statistics: Mapping[str, ChannelStatistics]) -> None:

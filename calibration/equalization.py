@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Channels narrower than this share of the widest are scaled as if they were that wide: dead ones have no width at all.
 NARROWEST = 2.0**-10
+# Factors and offsets of operators are FP16 numbers; dead tensors and constant channels would make them infinite.
+_LARGEST_CONSTANT = 2.0**15
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,8 @@ class _Rewriting:
         """Gives a tensor operators that shift and scale it."""
         shift = self._shift(statistics, site.shiftable)
         chosen = self._chosen(_width(statistics, shift), statistics.variance, site.readers)
-        inverse = (1 / chosen.scale).astype(np.float16).astype(np.float32)  # as an FP16 engine will hold it
+        bounded = np.maximum(chosen.scale, np.maximum(np.abs(shift), 1.0) / _LARGEST_CONSTANT)
+        inverse = (1 / bounded).astype(np.float16).astype(np.float32)  # as an FP16 engine will hold it
         scale = 1 / inverse.astype(np.float64)
         offset = (-shift / scale).astype(np.float16).astype(np.float32)
         shift = -offset.astype(np.float64) * scale

@@ -85,6 +85,7 @@ class Int8Stages:
     def graph(self, fp32: Artifact, percent: int, expected_bytes: int) -> Artifact:
         """Makes the INT8 graph with explicit Q/DQ; what is not INT8 becomes FP16."""
         name = name_from_parts(Precision.INT8, percent)
+        warnings = image_warnings(self._samples())  # first, because what is wrong is told before minutes of work
         parents = {"fp32": fp32, **self._measured(fp32, name)}
         recipe = Recipe(
             "onnx",
@@ -98,7 +99,7 @@ class Int8Stages:
 
         def write(path: Path) -> Mapping[str, Any]:
             measurement = _read_measurement(parents["sensitivity"].path) if "sensitivity" in parents else None
-            made = make_int8(self._workshop(parents), self._recipe, measurement, image_warnings(self._samples()))
+            made = make_int8(self._workshop(parents), self._recipe, measurement, warnings)
             onnx.save(made.model, path)
             return {"placement": made.placement.to_dict(), "int8": made.record.to_dict()}
 
