@@ -47,7 +47,7 @@ def sequential_corrections(
     corrections: Corrections = {}
     rounded: list[State] | None = None
     for segment, states in swept_segments(graph, batches, "correcting biases"):
-        rounded = states if rounded is None else rounded
+        rounded = list(states) if rounded is None else rounded
         own = [layer for layer in layers if segment.holds(graph.position(layer.name))]
         with torch.inference_mode():
             expected = _mean_outputs(graph, segment, states, None, own)
@@ -56,7 +56,8 @@ def sequential_corrections(
                 got = _mean_outputs(graph, segment, rounded, so_far, [layer])
                 corrections[layer.name] = expected[layer.name] - got[layer.name]
             so_far = {**overrides, **with_added_biases(graph, corrections, biases)}
-            rounded = [graph.run(state, so_far, segment.begin, segment.end) for state in rounded]
+            for number, state in enumerate(rounded):
+                rounded[number] = graph.run(state, so_far, segment.begin, segment.end)
     return corrections
 
 

@@ -119,8 +119,8 @@ def _require_finite(logits: torch.Tensor, batch: Batch) -> None:
     for sample, logit in zip(batch.samples, logits.tolist(), strict=True):
         if not np.isfinite(logit):
             raise CalibrationError(
-                f"the FP32 model gives {logit} on {sample.path}: it is broken, or the image is; evaluate the checkpoint "
-                "in PyTorch before it is compressed"
+                f"the FP32 model gives {logit} on {sample.path}: it is broken, or the image is; check the weights "
+                "in PyTorch before compressing them"
             )
 
 

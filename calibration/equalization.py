@@ -201,11 +201,14 @@ class _Rewriting:
 
     def finish(self) -> None:
         """Writes weights, constants and nodes into the graph."""
-        for name, values in self._arrays.items():
-            self._new_constants[name] = values.astype(np.float32)
-        kept = [tensor for tensor in self._graph.initializer if tensor.name not in self._new_constants]
-        new = [numpy_helper.from_array(values, name) for name, values in self._new_constants.items()]
-        constants = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in [*kept, *new]]
+        for tensor in self._graph.initializer:
+            if tensor.name in self._arrays:  # given up one by one: twice the weights in float64 are not little
+                values = self._arrays.pop(tensor.name).astype(np.float32)
+                tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+        self._new_constants.update({name: values.astype(np.float32) for name, values in self._arrays.items()})
+        self._graph.initializer.extend(
+            numpy_helper.from_array(values, name) for name, values in self._new_constants.items()
+        )
         ordered: list[onnx.NodeProto] = []
         for node in self._graph.node:
             ordered.append(node)
@@ -215,8 +218,6 @@ class _Rewriting:
                     ordered.append(added)
                     pending += added.output
         nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered]
-        del self._graph.initializer[:]
-        self._graph.initializer.extend(constants)
         del self._graph.node[:]
         self._graph.node.extend(nodes)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FEWEST_IMAGES = 32
 BATCH_SIZE = 16
+# Of passes that look at every tensor of the network at once.
+SMALL_BATCH = 4
 # Enough for means and choices; more would only take memory, which must not grow with the calibration set.
 MOST_FITTED = 128
 MOST_JUDGING = 128

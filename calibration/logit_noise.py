@@ -74,20 +74,20 @@ def expected_auc_drop(auc: float, noise_ratio: float) -> float:
     return float(norm.cdf(separation) - norm.cdf(separation / math.sqrt(1 + noise_ratio)))
 
 
-def required_sqnr_db(logits: Logits, is_fake: Labels, auc: float, max_auc_drop: float) -> float:
-    """Returns the SQNR at which neither AUC nor decisions are expected to change by more than is acceptable.
+def sqnr_for_auc(auc: float, max_auc_drop: float) -> float:
+    """Returns the SQNR at which a binormal detector of this AUC is expected to lose no more than the limit."""
+    return _smallest_sqnr(lambda sqnr: expected_auc_drop(auc, 10 ** (-sqnr / 10)) - max_auc_drop)
+
+
+def sqnr_for_decisions(logits: Logits, is_fake: Labels) -> float:
+    """Returns the SQNR at which no more than `MAX_FLIP_SHARE` of the decisions are expected to flip.
 
     Args:
         logits: FP32 logits (N,) of calibration images.
         is_fake: Their labels.
-        auc: FP32 AUC on them.
-        max_auc_drop: Acceptable loss of AUC, above 0.
     """
     variance = within_class_variance(logits, is_fake)
-    return max(
-        _smallest_sqnr(lambda sqnr: expected_auc_drop(auc, 10 ** (-sqnr / 10)) - max_auc_drop),
-        _smallest_sqnr(lambda sqnr: expected_flips(logits, power_from_db(variance, sqnr)) - MAX_FLIP_SHARE),
-    )
+    return _smallest_sqnr(lambda sqnr: expected_flips(logits, power_from_db(variance, sqnr)) - MAX_FLIP_SHARE)
 
 
 def _smallest_sqnr(excess: Callable[[float], float]) -> float:

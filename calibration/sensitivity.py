@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from calibration.segments import segments_from_graph
 from export.contract import INPUT_NAME, OUTPUT_NAME
 from export.progress import progress_bar
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from calibration.placement import Arithmetic
+    from calibration.segments import Segment
     from calibration.torch_graph import Overrides, State, TorchGraph
 
 
@@ -34,14 +36,12 @@ class Candidate:
         arithmetic: How it computes.
         overrides: What that replaces.
         first_node: The first node that notices.
-        batches: On how many of the batches to measure it.
     """
 
     group: str
     arithmetic: Arithmetic
     overrides: Overrides
     first_node: str
-    batches: int
 
 
 @dataclass
@@ -82,17 +82,17 @@ def measured_sensitivity(
         save: Gets the state after each batch.
     """
     finished = 0
-    for number, batch in enumerate(progress_bar(batches, "measuring sensitivity", len(batches), "batch")):
+    segments = segments_from_graph(graph, batches[0][:1])
+    for batch in progress_bar(batches, "measuring sensitivity", len(batches), "batch"):
         finished += len(batch)
         if finished <= len(done.logits):
             continue
-        measured = [candidate for candidate in candidates if number < candidate.batches]
         with torch.inference_mode():
-            states = _states_at_cuts(graph, batch.to(graph.device))
+            states = _states_at_cuts(graph, segments, batch.to(graph.device))
             logits = _logits(graph.run(states[max(states)], None, max(states)))
-            found = [_logits_behind(graph, states, candidate) - logits for candidate in measured]
+            found = [_logits_behind(graph, states, candidate) - logits for candidate in candidates]
         done.logits += logits.tolist()
-        for candidate, errors in zip(measured, found, strict=True):
+        for candidate, errors in zip(candidates, found, strict=True):
             done.errors.setdefault(f"{candidate.group}|{candidate.arithmetic.value}", []).extend(errors.tolist())
         save(done)
     return done
@@ -103,14 +103,14 @@ def _logits_behind(graph: TorchGraph, states: Mapping[int, State], candidate: Ca
     return _logits(graph.run(states[position], candidate.overrides, position))
 
 
-def _states_at_cuts(graph: TorchGraph, images: torch.Tensor) -> dict[int, State]:
+def _states_at_cuts(graph: TorchGraph, segments: Sequence[Segment], images: torch.Tensor) -> dict[int, State]:
     states: dict[int, State] = {}
     state: State = {INPUT_NAME: images}
     position = 0
-    for cut, _ in graph.cuts[1:]:
+    for segment in segments[1:]:
         states[position] = state
-        state = graph.run(state, None, position, cut)
-        position = cut
+        state = graph.run(state, None, position, segment.begin)
+        position = segment.begin
     states[position] = state
     return states
 

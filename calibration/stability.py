@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from calibration.channel_statistics import channel_statistics_from_samples
 from calibration.equalization import equalized_from_fp32, tensors_to_measure
-from calibration.int8_images import BATCH_SIZE, Int8Images, fitted_images
+from calibration.int8_images import SMALL_BATCH, Int8Images, fitted_images
 from calibration.int8_workshop import Int8Workshop, torch_device
 from calibration.loading import BatchReader
 from calibration.observation import histograms_from_samples
@@ -76,7 +76,7 @@ def stability_point(
         seed: Seed that the images were drawn with.
     """
     quantized = [name for name, choice in choices.items() if choice.arithmetic is Arithmetic.INT8]
-    reader = BatchReader(samples.samples, contract, BATCH_SIZE)
+    reader = BatchReader(samples.samples, contract, SMALL_BATCH)
     tensors = tensors_to_measure(fp32.graph, quantized)
     statistics = channel_statistics_from_samples(TorchGraph(fp32, torch_device()), tensors, reader)
     model, _ = equalized_from_fp32(fp32, statistics, quantized)

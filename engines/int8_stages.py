@@ -14,7 +14,7 @@ from calibration.channel_statistics import (
 )
 from calibration.equalization import equalized_from_fp32, tensors_to_measure
 from calibration.errors import CalibrationError
-from calibration.int8_images import BATCH_SIZE, image_warnings, int8_images_from_samples
+from calibration.int8_images import SMALL_BATCH, image_warnings, int8_images_from_samples
 from calibration.int8_making import make_int8, measure_sensitivity
 from calibration.int8_weights import make_weight_only, weight_only_record
 from calibration.int8_workshop import Int8Workshop, torch_device
@@ -284,7 +284,7 @@ class Int8Stages:
         )
 
     def _reader(self, samples: SampleSet) -> BatchReader:
-        return BatchReader(samples.samples, self._contract, BATCH_SIZE)
+        return BatchReader(samples.samples, self._contract, SMALL_BATCH)
 
 
 def _choices_from_facts(graph: Artifact) -> dict[str, Choice]:
