@@ -142,7 +142,8 @@ def read_channel_statistics(path: Path) -> dict[str, ChannelStatistics]:
         CalibrationError: The file is something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, because NumPy leaves the file of a broken archive open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             parts = {key: archive[key] for key in archive.files}
         tensors = dict.fromkeys(key.rpartition("|")[0] for key in parts)
         names = [part.name for part in fields(ChannelStatistics)]

@@ -171,5 +171,5 @@ def _reason(group: LayerGroup, offered: Sequence[Option], index: int, recipe: In
     if arithmetic is Arithmetic.INT8_WEIGHTS:
         if group.role in _NOT_WORTH_INT8:
             return f"{group.role.value} layers gain little from INT8 arithmetic"
-        return "INT8 activations would disturb the logit too much"
-    return "even INT8 weights would disturb the logit too much, or the size limit leaves room for FP16"
+        return "its INT8 activations would take too much of the noise limit"
+    return "left in FP16: its INT8 weights would take too much of the noise limit"

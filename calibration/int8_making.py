@@ -14,25 +14,24 @@ import numpy as np
 
 from calibration.bias_correction import local_corrections
 from calibration.fake_quantization import with_added_biases
+from calibration.int8_attempt import Attempt, attempted
 from calibration.int8_choices import (
     MIB,
-    Settlement,
     arithmetics_of,
-    frontier,
     require_known_patterns,
     settled,
 )
 from calibration.int8_images import BATCH_SIZE, sensitivity_image_count
-from calibration.int8_record import FrontierPoint, GroupRecord, Int8Record
-from calibration.int8_workshop import Int8Workshop, Repaired, Verdict, image_auc
-from calibration.logit_noise import noise_in_db, power_from_db, sqnr_for_auc, sqnr_for_decisions
+from calibration.int8_record import Int8Record
+from calibration.int8_recording import frontier_of_attempt, group_records
+from calibration.int8_workshop import Int8Workshop, image_auc
+from calibration.logit_noise import power_from_db, sqnr_for_auc, sqnr_for_decisions
 from calibration.placement import (
     Arithmetic,
     Choice,
     Placement,
     choices_from_policy,
     first_match,
-    placement_from_choices,
 )
 from calibration.sensitivity import Candidate, Measurement, measured_sensitivity
 from export.progress import progress_bar
@@ -43,13 +42,11 @@ if TYPE_CHECKING:
     import onnx
 
     from calibration.int8_recipe import Int8Recipe
-    from calibration.layer_groups import LayerGroup
 
 # What the decisions of an INT8 engine deserve even where the calibration set would tolerate more noise.
 SMALLEST_AIM_DB = 25.0
 _ATTEMPTS = 4
 _MARGIN_DB = 0.5
-_RESTORED_GROUPS = 8
 # Rounded weights disturb the logit so little that a rough figure will do.
 _WEIGHT_BATCHES = 1
 
@@ -61,23 +58,6 @@ class MadeInt8:
     model: onnx.ModelProto
     placement: Placement
     record: Int8Record
-
-
-@dataclass(frozen=True)
-class _Attempt:
-    """One complete variant and the workshop it was made in."""
-
-    workshop: Int8Workshop
-    settlement: Settlement | None
-    placement: Placement
-    choices: Mapping[str, Choice]
-    repaired: Repaired
-    model: onnx.ModelProto
-    verdict: Verdict
-
-    @property
-    def size_mib(self) -> float:
-        return float(self.model.ByteSize()) / MIB
 
 
 def measure_sensitivity(
@@ -132,11 +112,11 @@ def make_int8(
         attempt = _best_attempt(workshop, recipe, _noises(workshop, recipe, measurement), aim)
     else:
         choices = _choices_by_policy(workshop, recipe)
-        attempt = _attempt(workshop, recipe, choices, None)
-    points = _frontier(workshop, attempt)
+        attempt = attempted(workshop, recipe, choices, None)
+    points = frontier_of_attempt(workshop, attempt)
     record = Int8Record(
         recipe=recipe.name,
-        groups=_group_records(workshop, attempt, measurement),
+        groups=group_records(workshop, attempt, measurement),
         frontier=points,
         repairs=attempt.repaired.steps,
         size_mib=attempt.size_mib,
@@ -176,7 +156,7 @@ def missed_limits(record: Int8Record) -> tuple[str, ...]:
 def _what_would_meet(record: Int8Record) -> str:
     enough = [p.size_mib for p in record.frontier if p.sqnr_db >= (record.min_sqnr_db or 0.0)]
     if not enough or record.max_size_mib is None:
-        return "the recipe accurate, q8w or q16 would"
+        return "q8w or q16 would" if record.recipe == "accurate" else "the recipe accurate, q8w or q16 would"
     if min(enough) > record.max_size_mib:
         return f"a limit of {np.ceil(10 * min(enough)) / 10:.1f} MiB is predicted to meet it"
     return "fewer INT8 layers would: pin the most harmful ones of the sensitivity table with --keep-float"
@@ -221,18 +201,19 @@ def _choices_by_policy(workshop: Int8Workshop, recipe: Int8Recipe) -> dict[str, 
     for group in workshop.groups:
         offered = arithmetics_of(group, recipe)
         if any(first_match(layer.name, (*recipe.keep_float, *recipe.quantize)) for layer in group.layers):
-            choices.update({layer.name: Choice(offered[0], "kept float by --keep-float") for layer in group.layers})
+            reason = "kept float by --keep-float" if offered[0] is Arithmetic.FLOAT else ""
+            choices.update({layer.name: Choice(offered[0], reason) for layer in group.layers})
     return choices
 
 
 def _best_attempt(
     workshop: Int8Workshop, recipe: Int8Recipe, noises: Mapping[tuple[str, Arithmetic], float], aim: float
-) -> _Attempt:
+) -> Attempt:
     """Settles, builds and judges until the limits are met; noise adds up only roughly, so that takes a few rounds."""
     group_weights = sum(2 * group.weights for group in workshop.groups)
     base = workshop.float_bytes - group_weights
     predicted_aim, byte_limit = aim + _MARGIN_DB, recipe.max_size_mib * MIB - base
-    best: _Attempt | None = None
+    best: Attempt | None = None
     tried: list[Mapping[str, Choice]] = []
     for _ in progress_bar(range(_ATTEMPTS), "settling layers", unit="attempt"):
         power = power_from_db(workshop.signal_variance, predicted_aim)
@@ -240,7 +221,7 @@ def _best_attempt(
         if settlement.choices in tried:
             break
         tried.append(settlement.choices)
-        attempt = _attempt(workshop, recipe, settlement.choices, settlement)
+        attempt = attempted(workshop, recipe, settlement.choices, settlement)
         lacking = aim - attempt.verdict.sqnr_db
         excess = attempt.model.ByteSize() - recipe.max_size_mib * MIB
         if best is None or _merit(attempt, recipe, aim) > _merit(best, recipe, aim):
@@ -254,68 +235,7 @@ def _best_attempt(
     return best
 
 
-def _merit(attempt: _Attempt, recipe: Int8Recipe, aim: float) -> tuple[bool, float, float]:
+def _merit(attempt: Attempt, recipe: Int8Recipe, aim: float) -> tuple[bool, float, float]:
     """Ranks attempts: within the size limit, close to the aim, much of the work in INT8."""
     float_macs = attempt.settlement.assignment.float_macs if attempt.settlement else 0
     return attempt.size_mib <= recipe.max_size_mib, min(attempt.verdict.sqnr_db, aim), -float_macs
-
-
-def _attempt(
-    workshop: Int8Workshop, recipe: Int8Recipe, choices: Mapping[str, Choice], settlement: Settlement | None
-) -> _Attempt:
-    own = workshop.narrowed([name for name, choice in choices.items() if choice.arithmetic is Arithmetic.INT8])
-    placement = placement_from_choices(own.model.graph, choices, recipe.policy.residual)
-    repaired = own.repaired(placement) if recipe.repairs else own.unrepaired(placement)
-    model = own.written(placement, repaired)
-    return _Attempt(own, settlement, placement, choices, repaired, model, own.verdict(model))
-
-
-def _frontier(workshop: Int8Workshop, attempt: _Attempt) -> tuple[FrontierPoint, ...]:
-    if attempt.settlement is None:
-        return ()
-    base = workshop.float_bytes - sum(2 * group.weights for group in workshop.groups)
-    total = sum(group.macs for group in workshop.groups)
-    return frontier(attempt.settlement, base, workshop.signal_variance, total)
-
-
-def _group_records(
-    workshop: Int8Workshop, attempt: _Attempt, measurement: Measurement | None
-) -> tuple[GroupRecord, ...]:
-    restored = _restored(workshop, attempt, measurement) if measurement else {}
-
-    def decibels(group: LayerGroup, arithmetic: Arithmetic) -> float | None:
-        noise = measurement.noise(group.name, arithmetic) if measurement else None
-        return None if noise is None else noise_in_db(workshop.signal_variance, noise)
-
-    return tuple(
-        GroupRecord(
-            name=group.name,
-            role=group.role.value,
-            layers=tuple(layer.name for layer in group.layers),
-            weights=group.weights,
-            macs=group.macs,
-            int8_sqnr_db=decibels(group, Arithmetic.INT8),
-            weights_sqnr_db=decibels(group, Arithmetic.INT8_WEIGHTS),
-            restored_sqnr_db=restored.get(group.name),
-            arithmetic=attempt.choices[group.layers[0].name].arithmetic.value,
-            reason=attempt.choices[group.layers[0].name].reason,
-        )
-        for group in workshop.groups
-    )
-
-
-def _restored(workshop: Int8Workshop, attempt: _Attempt, measurement: Measurement) -> dict[str, float]:
-    """Measures the reverse for the most harmful groups: the variant with one of them put back to floating point."""
-    quantized = [
-        (measurement.noise(group.name, Arithmetic.INT8) or 0.0, group.name, group)
-        for group in workshop.groups
-        if attempt.choices[group.layers[0].name].arithmetic is Arithmetic.INT8
-    ]
-    worst = [group for _, _, group in sorted(quantized, reverse=True, key=lambda entry: entry[:2])[:_RESTORED_GROUPS]]
-    found = {}
-    for group in progress_bar(worst, "restoring layers", unit="group"):
-        names = {layer.name for layer in group.layers}
-        overrides = {key: value for key, value in attempt.repaired.overrides.items() if key[0] not in names}
-        logits = attempt.workshop.simulated_logits(replace(attempt.repaired, overrides=overrides))
-        found[group.name] = attempt.workshop.verdict_of_logits(logits).sqnr_db
-    return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from calibration.layers import Layer, Role, gates_from_graph, layers_from_graph
+from calibration.layers import POOL_OPS, Layer, Role, gates_from_graph, layers_from_graph
 from export.contract import INPUT_NAME
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _gates_by_layer(graph: onnx.GraphProto, layers: tuple[Layer, ...]) -> dict[s
         pending = [gate]
         while pending:
             node = makers.get(pending.pop())
-            if node is None or node.op_type == "ReduceMean":
+            if node is None or node.op_type in POOL_OPS:
                 continue
             if node.name in squeezing:
                 found[node.name] = f"gate of {product}"

@@ -1,0 +1,58 @@
+"""One complete INT8 variant: placed, repaired, written and judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from calibration.placement import Arithmetic, Choice, Placement, placement_from_choices
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import onnx
+
+    from calibration.int8_choices import Settlement
+    from calibration.int8_recipe import Int8Recipe
+    from calibration.int8_workshop import Int8Workshop, Repaired, Verdict
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One complete variant and the workshop it was made in.
+
+    Attributes:
+        workshop: Its graph has operators for the inputs of INT8 layers only.
+        settlement: What the search settled; None if the recipe settled it.
+        placement: Where its Q/DQ pairs are.
+        choices: Layer -> arithmetic, and why.
+        repaired: What it rounds, and its repairs.
+        model: The written graph.
+        verdict: How close it is to FP32.
+    """
+
+    workshop: Int8Workshop
+    settlement: Settlement | None
+    placement: Placement
+    choices: Mapping[str, Choice]
+    repaired: Repaired
+    model: onnx.ModelProto
+    verdict: Verdict
+
+    @property
+    def size_mib(self) -> float:
+        """Size of the written graph, in MiB."""
+        return float(self.model.ByteSize()) / _MIB
+
+
+def attempted(
+    workshop: Int8Workshop, recipe: Int8Recipe, choices: Mapping[str, Choice], settlement: Settlement | None
+) -> Attempt:
+    """Makes the variant of a choice for every layer."""
+    own = workshop.narrowed([name for name, choice in choices.items() if choice.arithmetic is Arithmetic.INT8])
+    placement = placement_from_choices(own.model.graph, choices, recipe.policy.residual)
+    repaired = own.repaired(placement) if recipe.repairs else own.unrepaired(placement)
+    model = own.written(placement, repaired)
+    return Attempt(own, settlement, placement, choices, repaired, model, own.verdict(model))
