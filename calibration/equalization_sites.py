@@ -84,7 +84,11 @@ def sites_from_graph(graph: onnx.GraphProto, quantized: Collection[str]) -> tupl
             shiftable=all(_is_pointwise(index, layers[name]) for name in names),
         )
         for tensor, names in readers.items()
-        if tensor not in in_streams and tensor not in index.inputs and _own_weights(index, names, layers)
+        if tensor not in in_streams
+        and tensor not in index.inputs
+        # What two layers read would have to change with every choice of one of them.
+        and sum(use.node.name in layers for use in index.uses[tensor]) == 1
+        and _own_weights(index, names, layers)
     )
 
 
@@ -171,7 +175,9 @@ def _groups_keep_channels(index: GraphIndex, layer: Layer) -> bool:
 
 
 def _own_weights(index: GraphIndex, names: Collection[str], layers: dict[str, Layer]) -> bool:
-    """Tells whether no other node reads the weights, which are about to be rescaled."""
-    return all(
-        len(index.uses[layers[name].weight]) == 1 and _groups_keep_channels(index, layers[name]) for name in names
+    """Tells whether no other node reads the weights and biases, which are about to be rescaled."""
+    nodes = [index.producers[layers[name].output] for name in names]
+    constants = [constant for node in nodes for constant in node.input[1:] if constant]
+    return all(len(index.uses[constant]) == 1 for constant in constants) and all(
+        _groups_keep_channels(index, layers[name]) for name in names
     )

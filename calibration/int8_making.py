@@ -142,7 +142,7 @@ def missed_limits(record: Int8Record) -> tuple[str, ...]:
         excess = record.size_mib - record.max_size_mib
         missed.append(
             f"the file has {record.size_mib:.2f} MiB, {excess:.2f} more than the limit of {record.max_size_mib:g}; no "
-            f"choice of layers is smaller: allow {np.ceil(10 * record.size_mib) / 10:.1f} MiB, or prune"
+            f"smaller choice of layers was found: allow {np.ceil(10 * record.size_mib) / 10:.1f} MiB, or prune"
         )
     if record.min_sqnr_db is not None and record.sqnr_db < record.min_sqnr_db:
         lacking, kept = record.min_sqnr_db - record.sqnr_db, "AUC and decisions" if record.frontier else "the AUC"

@@ -16,8 +16,7 @@ RECIPES: tuple[RecipeName, ...] = ("accurate", "fast", "full", "minmax")
 DEFAULT_MAX_SIZE_MIB = 29.5
 DEFAULT_MAX_AUC_DROP = 0.001
 
-_ACCURATE = PlacementPolicy(squeeze_excite=True, residual=False, store_int8=True)
-_FAST = PlacementPolicy(residual=False, store_int8=True)
+_ACCURATE = _FAST = PlacementPolicy(residual=False, store_int8=True)
 _FULL = PlacementPolicy(stem=True, depthwise=True, squeeze_excite=True, residual=False)
 _MINMAX = PlacementPolicy(stem=True, depthwise=True, squeeze_excite=True, classifier=True)
 _POLICIES: dict[str, PlacementPolicy] = {"accurate": _ACCURATE, "fast": _FAST, "full": _FULL, "minmax": _MINMAX}

@@ -94,8 +94,8 @@ def weight_only_record(
             int8_sqnr_db=None,
             weights_sqnr_db=None,
             restored_sqnr_db=None,
-            arithmetic="int8-weights" if group.name in stored else "float",
-            reason=reasons.get(group.name, _REASON),
+            arithmetic="int8-weights" if all(layer.name in stored for layer in group.layers) else "float",
+            reason=next((reasons[layer.name] for layer in group.layers if layer.name in reasons), _REASON),
         )
         for group in groups_from_graph(model, TorchGraph(model), size)
     )

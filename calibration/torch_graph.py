@@ -32,7 +32,7 @@ class _Step:
     """One node, ready to be computed."""
 
     name: str
-    compute: Callable[[list[torch.Tensor]], torch.Tensor]
+    compute: Callable[[list[Any]], torch.Tensor]
     inputs: tuple[str, ...]
     output: str
     expiring: tuple[str, ...]
@@ -99,8 +99,11 @@ class TorchGraph:
         overrides = overrides or {}
         alive = dict(state)
         for step in self._steps[begin:end]:
-            inputs = []
+            inputs: list[torch.Tensor | None] = []
             for number, name in enumerate(step.inputs):
+                if not name:  # an optional input that is left out
+                    inputs.append(None)
+                    continue
                 value = alive[name] if name in alive else self.constants[name]
                 transform = overrides.get((step.name, number))
                 inputs.append(value if transform is None else transform(value))
@@ -115,7 +118,7 @@ class TorchGraph:
         if node.op_type not in _COMPUTED:
             raise QuantizationError(
                 f"node {node.name} is a {node.op_type}, which the INT8 search cannot compute; it knows "
-                f"{', '.join(sorted(_COMPUTED))}. Use --int8-recipe minmax, which searches nothing"
+                f"{', '.join(sorted(_COMPUTED))}; build q16 for this network"
             )
         compute = _COMPUTED[node.op_type]
         return _Step(node.name, lambda inputs: compute(inputs, attributes), tuple(node.input), node.output[0], expiring)
@@ -130,7 +133,7 @@ class TorchGraph:
         return tuple(cuts)
 
 
-def _convolved(inputs: list[torch.Tensor], attributes: Mapping[str, Any]) -> torch.Tensor:
+def _convolved(inputs: list[Any], attributes: Mapping[str, Any]) -> torch.Tensor:
     value, weight = inputs[:2]
     bias = inputs[2] if len(inputs) > 2 else None
     top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
@@ -148,7 +151,7 @@ def _convolved(inputs: list[torch.Tensor], attributes: Mapping[str, Any]) -> tor
     )
 
 
-def _multiplied(inputs: list[torch.Tensor], attributes: Mapping[str, Any]) -> torch.Tensor:
+def _multiplied(inputs: list[Any], attributes: Mapping[str, Any]) -> torch.Tensor:
     value, weight = inputs[:2]
     value = value.T if attributes.get("transA", 0) else value
     weight = weight.T if attributes.get("transB", 0) else weight
@@ -158,12 +161,13 @@ def _multiplied(inputs: list[torch.Tensor], attributes: Mapping[str, Any]) -> to
     return product
 
 
-def _averaged(inputs: list[torch.Tensor], attributes: Mapping[str, Any]) -> torch.Tensor:
+def _averaged(inputs: list[Any], attributes: Mapping[str, Any]) -> torch.Tensor:
     axes = inputs[1].tolist() if len(inputs) > 1 else list(attributes.get("axes", (2, 3)))
-    return inputs[0].mean(dim=axes, keepdim=bool(attributes.get("keepdims", 1)))
+    averaged: torch.Tensor = inputs[0].mean(dim=axes, keepdim=bool(attributes.get("keepdims", 1)))
+    return averaged
 
 
-_COMPUTED: dict[str, Callable[[list[torch.Tensor], Mapping[str, Any]], torch.Tensor]] = {
+_COMPUTED: dict[str, Callable[[list[Any], Mapping[str, Any]], torch.Tensor]] = {
     "Add": lambda inputs, _: inputs[0] + inputs[1],
     "Clip": lambda inputs, _: torch.clamp(inputs[0], *inputs[1:3]),
     "Conv": _convolved,

@@ -18,7 +18,7 @@ from calibration.int8_images import SMALL_BATCH, image_warnings, int8_images_fro
 from calibration.int8_making import make_int8, measure_sensitivity
 from calibration.int8_weights import make_weight_only, weight_only_record
 from calibration.int8_workshop import Int8Workshop, torch_device
-from calibration.layers import layers_from_graph
+from calibration.layers import Role, layers_from_graph
 from calibration.loading import BatchReader
 from calibration.observation import histograms_from_samples
 from calibration.placement import (
@@ -261,7 +261,10 @@ class Int8Stages:
         """Returns the placement in which everything is INT8 that may become it."""
         layers = layers_from_graph(model.graph)
         choices = choices_from_policy(layers, self._recipe.policy_with_pins)
-        pinned = [layer.name for layer in layers if first_match(layer.name, self._recipe.quantize)]
+        pins = [layer for layer in layers if first_match(layer.name, self._recipe.quantize)]
+        # The layers of a gate are settled together, so that a pin on one of them is one on its partner.
+        gates = any(layer.role is Role.SQUEEZE_EXCITE for layer in pins)
+        pinned = [layer.name for layer in layers if layer in pins or (gates and layer.role is Role.SQUEEZE_EXCITE)]
         choices.update(dict.fromkeys(pinned, Choice(Arithmetic.INT8)))
         return placement_from_choices(model.graph, choices, self._recipe.policy.residual)
 
@@ -284,7 +287,8 @@ class Int8Stages:
         )
 
     def _reader(self, samples: SampleSet) -> BatchReader:
-        return BatchReader(samples.samples, self._contract, SMALL_BATCH)
+        """Reads what may be fitted to: held-back videos judge and are not looked at here."""
+        return BatchReader(split_by_video(samples)[0], self._contract, SMALL_BATCH)
 
 
 def _choices_from_facts(graph: Artifact) -> dict[str, Choice]:

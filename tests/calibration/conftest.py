@@ -17,3 +17,9 @@ if TYPE_CHECKING:
 def b0_model() -> onnx.ModelProto:
     """EfficientNet-B0 with random weights; it is shared, so tests do not change it."""
     return onnx_from_torch(random_detector(architecture="efficientnet_b0", size=64))
+
+
+@pytest.fixture(scope="session")
+def mobilenet_model() -> onnx.ModelProto:
+    """MobileNetV3 with random weights: HardSwish, HardSigmoid gates, ReLU; it is shared, so tests do not change it."""
+    return onnx_from_torch(random_detector(architecture="mobilenetv3_small_050", size=64))

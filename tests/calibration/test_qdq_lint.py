@@ -222,7 +222,6 @@ FAULTS: list[tuple[Callable[[onnx.ModelProto], None], str, str]] = [
     (pair_before_activation, "activation", "planted/DQ"),
     (pair_inside_activation, "activation", "planted/DQ"),
     (pair_on_the_linear_side_of_the_activation, "activation", "planted/DQ"),
-    (float_activation, "half-quantized", LAYER),
     (float_weight, "half-quantized", LAYER),
     (cast_between_pair_and_layer, "operand-type", DEQUANTIZER),
     (mixed_types, "operand-type", LAYER),
@@ -251,6 +250,11 @@ def test_planted_fault_is_found_at_its_node(
     assert (rule, node) in [(finding.rule, finding.node) for finding in lint_qdq(quantized)]
     with pytest.raises(QuantizationError, match="TensorRT would refuse or misread"):
         require_valid_qdq(quantized)
+
+
+def test_int8_weight_of_a_layer_that_computes_in_floating_point_is_fine(quantized: onnx.ModelProto) -> None:
+    float_activation(quantized)
+    assert lint_qdq(quantized) == ()
 
 
 def test_pair_before_a_pooling_is_fine_though_its_axes_are_integers(fp32_model: onnx.ModelProto) -> None:

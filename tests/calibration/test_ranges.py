@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from calibration.errors import CalibrationError
 from calibration.histogram import BINS, Histogram, StreamingHistogram
-from calibration.ranges import METHODS, amax_from_histogram, entropy_range, expected_squared_error, percentile_range
+from calibration.ranges import (
+    METHODS,
+    amax_from_histogram,
+    entropy_range,
+    expected_squared_error,
+    mean_max_range,
+    percentile_range,
+)
 
 DISTRIBUTIONS = ("student2", "student4", "laplace", "lognormal", "silu", "outliers")
 
@@ -84,6 +91,38 @@ def test_percentile_never_falls(percentiles: list[float], seed: int) -> None:
     assert ranges[-1] <= histogram.largest_magnitude
 
 
+@given(st.integers(1, 9), st.integers(0, 1000))
+def test_mean_max_is_that_of_numpy_and_does_not_depend_on_the_order(count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    images = [rng.standard_t(2, rng.integers(1, 30)).astype(np.float32) for _ in range(count)]
+    found = []
+    for ordered in (images, images[::-1]):
+        streaming = StreamingHistogram()
+        for image in ordered:
+            streaming.update(image)
+        found.append(mean_max_range(streaming.snapshot()))
+    assert found[0] == found[1] == pytest.approx(np.mean([np.abs(image).max() for image in images]), rel=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ranges_do_not_depend_on_the_order_of_the_images(method: str) -> None:
+    rng = np.random.default_rng(5)
+    images = [heavy_tailed(name, rng, 3_000) * rng.uniform(0.1, 10) for name in DISTRIBUTIONS]
+    found = set()
+    for order in (range(6), reversed(range(6)), rng.permutation(6)):
+        streaming = StreamingHistogram()
+        for index in order:
+            streaming.update(images[index].astype(np.float32))
+        found.add(amax_from_histogram(streaming.snapshot(), method))  # type: ignore[arg-type]
+    assert len(found) == 1
+
+
+def test_mean_max_of_a_histogram_without_images_clips_nothing() -> None:
+    histogram = histogram_of(np.array([1, -2], np.float32))
+    without = Histogram(histogram.counts, histogram.limit, histogram.minimum, histogram.maximum)
+    assert mean_max_range(without) == 2
+
+
 def divergence_step_by_step(counts: list[int], size: int) -> float:
     """KL divergence of one candidate, bin by bin as the TensorRT slides tell it."""
     reference = [float(count) for count in counts[:size]]
@@ -134,7 +173,7 @@ def test_degenerate_tensors_have_a_range(method: str, values: list[float]) -> No
 
 
 def test_unknown_method_is_named() -> None:
-    with pytest.raises(CalibrationError, match=r"'magic'.*mse, percentile, entropy, minmax"):
+    with pytest.raises(CalibrationError, match=r"'magic'.*mse, percentile, mean-max, entropy, minmax"):
         amax_from_histogram(histogram_of(np.ones(1, np.float32)), "magic")  # type: ignore[arg-type]
 
 

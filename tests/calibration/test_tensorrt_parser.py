@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
+from calibration.int8_weights import make_weight_only
 from calibration.placement import PlacementPolicy
 from calibration.qdq_lint import lint_qdq
 from export.half_precision import fp16_from_fp32
-from tests.calibration.planted import EVERYTHING, quantized_model
+from tests.calibration.planted import DIGEST, EVERYTHING, quantized_model
 
 if TYPE_CHECKING:
     import onnx
@@ -48,6 +49,15 @@ def test_every_pair_of_efficientnet_arrives_in_the_network(b0_model: onnx.ModelP
     operators = [node.op_type for node in model.graph.node]
     assert found.count(trt.LayerType.QUANTIZE) == operators.count("QuantizeLinear")
     assert found.count(trt.LayerType.DEQUANTIZE) == operators.count("DequantizeLinear")
+
+
+def test_weight_only_graph_arrives_with_nothing_quantized_at_run_time(b0_model: onnx.ModelProto) -> None:
+    made = make_weight_only(b0_model, DIGEST, ())
+    (_, network, _), errors = parsed(made.model)
+    assert errors == []
+    found = list(kinds(network).values())
+    assert trt.LayerType.QUANTIZE not in found
+    assert found.count(trt.LayerType.DEQUANTIZE) == len(made.placement.weight_only) == 81
 
 
 def test_parser_takes_uint8_without_an_error_so_that_the_linter_must_not(b0_model: onnx.ModelProto) -> None:

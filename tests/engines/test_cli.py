@@ -13,17 +13,18 @@ def names(
     return [variant.name for variant in variants_from_arguments(variants, precision, sparsity)]
 
 
-def test_default_is_the_report_of_six() -> None:
+def test_default_is_the_report_of_seven() -> None:
     assert names() == list(DEFAULT_VARIANTS)
 
 
 def test_precision_brings_the_baseline_it_is_compared_with() -> None:
     assert names(precision=["int8"]) == ["baseline", "q8", "q8-p50"]
+    assert names(precision=["int8-weights"], sparsity=[0]) == ["baseline", "q8w"]
 
 
 def test_sparsity_selects_too() -> None:
     assert names(precision=["fp16"], sparsity=[0]) == ["baseline", "q16"]
-    assert names(sparsity=[30]) == ["baseline", "q32-p30", "q16-p30", "q8-p30"]
+    assert names(sparsity=[30]) == ["baseline", "q32-p30", "q16-p30", "q8-p30", "q8w-p30"]
 
 
 def test_names_are_taken_as_they_are_and_once() -> None:
