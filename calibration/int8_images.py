@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from calibration.loading import BatchReader
+from calibration.samples import SampleSet
 from calibration.sampling import split_by_video
 from export.errors import DataError
 from export.sidecar import sha256_of_file
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from calibration.samples import Sample, SampleSet
+    from calibration.samples import Sample
     from export.contract import InputContract
 
 FEWEST_IMAGES = 32
@@ -72,6 +73,16 @@ def int8_images_from_samples(samples: SampleSet, contract: InputContract) -> Int
 def fitted_images(samples: SampleSet, contract: InputContract) -> LabelledImages:
     """Reads as much of a set as a search needs, all of it to fit to."""
     return _loaded(_spread(samples.samples, MOST_FITTED), contract)
+
+
+def observed_and_choosing(samples: SampleSet) -> tuple[SampleSet, SampleSet]:
+    """Splits what may be fitted to by video: images that channels and ranges are observed on, and those that choose.
+
+    Sets too small for that choose among ranges on the images that were observed.
+    """
+    fitted = SampleSet(samples.root, split_by_video(samples)[0])
+    observed, choosing = split_by_video(fitted)
+    return SampleSet(samples.root, observed), SampleSet(samples.root, choosing or observed)
 
 
 def sensitivity_image_count(size: int) -> int:

@@ -8,7 +8,7 @@ import torch
 
 from calibration.errors import CalibrationError
 from calibration.fake_quantization import rounded_activation
-from calibration.ranges import Method, amax_from_histogram
+from calibration.ranges import HEADROOMS, Headroom, Method, amax_from_histogram
 from calibration.segments import swept_segments
 from calibration.table import TensorRange
 
@@ -35,6 +35,9 @@ def ranges_by_block_error(
 ) -> dict[str, TensorRange]:
     """Chooses a range per tensor from the estimators' proposals.
 
+    Some proposals leave room above the largest value seen, and the judging images are none of those that were seen: how
+    far images to come exceed a range is measured, not guessed.
+
     A candidate is judged by the squared error that rounding this tensor alone causes where its segment of the graph
     ends, at the latest where its residual block does: the error of the tensor itself says little, because gates and
     weights make one channel matter a thousand times more than another.
@@ -43,7 +46,8 @@ def ranges_by_block_error(
         graph: The FP32 graph.
         activations: Tensors to be rounded and who reads them.
         histograms: Tensor -> what was seen of it.
-        batches: Calibration images to judge with, normalized (N, 3, size, size) each.
+        batches: Calibration images to judge with, of videos that the histograms did not see; normalized
+            (N, 3, size, size) each.
 
     Raises:
         CalibrationError: A tensor's readers do not lie in one segment, which no residual network does.
@@ -66,11 +70,13 @@ def ranges_by_block_error(
     return ranges
 
 
-def candidate_ranges(histogram: Histogram) -> dict[Method, float]:
-    """Returns what the estimators propose, the widest first; proposals that hardly differ are left out."""
-    proposed: dict[Method, float] = {}
-    for method in CANDIDATES:
-        amax = amax_from_histogram(histogram, method)
+def candidate_ranges(histogram: Histogram) -> dict[Method | Headroom, float]:
+    """Returns the proposals, the widest first; those that hardly differ from another are left out."""
+    proposed: dict[Method | Headroom, float] = {}
+    largest = histogram.largest_magnitude
+    widened: dict[Method | Headroom, float] = {name: factor * largest for name, factor in HEADROOMS.items()}
+    widened.update({method: amax_from_histogram(histogram, method) for method in CANDIDATES})
+    for method, amax in sorted(widened.items(), key=lambda entry: -entry[1]):
         if all(abs(amax - known) > _SAME_RANGE * known for known in proposed.values()):
             proposed[method] = amax
     return proposed
@@ -81,8 +87,8 @@ def _errors(
     segment: Segment,
     states: Sequence[State],
     activations: Sequence[QuantizedTensor],
-    candidates: Mapping[str, Mapping[Method, float]],
-) -> dict[tuple[str, Method], float]:
+    candidates: Mapping[str, Mapping[Method | Headroom, float]],
+) -> dict[tuple[str, Method | Headroom], float]:
     errors = {(tensor, method): 0.0 for tensor, proposed in candidates.items() for method in proposed}
     # With one candidate there is nothing to choose.
     contested = [activation for activation in activations if len(candidates[activation.tensor]) > 1]

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 Method = Literal["mse", "percentile", "mean-max", "entropy", "minmax"]
 
+# What the choice per tensor may add to the largest magnitude seen: images to come exceed it in some channel or other.
+Headroom = Literal["minmax+25%", "minmax+50%", "minmax+100%"]
+
 METHODS: tuple[Method, ...] = get_args(Method)
+HEADROOMS: dict[Headroom, float] = {"minmax+25%": 1.25, "minmax+50%": 1.5, "minmax+100%": 2.0}
 LEVELS = 127
 PERCENTILE = 99.99
 _ENTROPY_LEVELS = 128

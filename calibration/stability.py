@@ -13,7 +13,8 @@ from calibration.loading import BatchReader
 from calibration.observation import histograms_from_samples
 from calibration.placement import Arithmetic, Choice, placement_from_choices
 from calibration.range_choice import RANGE_IMAGES, ranges_by_block_error
-from calibration.sampling import calibration_sample
+from calibration.samples import SampleSet
+from calibration.sampling import calibration_sample, split_by_video
 from calibration.table import CalibrationTable
 from calibration.torch_graph import TorchGraph
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import onnx
 
     from calibration.int8_images import LabelledImages
-    from calibration.samples import SampleSet
     from export.contract import InputContract
 
 IMAGE_COUNTS = (64, 128, 256, 512, 1024)
@@ -76,7 +76,8 @@ def stability_point(
         seed: Seed that the images were drawn with.
     """
     quantized = [name for name, choice in choices.items() if choice.arithmetic is Arithmetic.INT8]
-    reader = BatchReader(samples.samples, contract, SMALL_BATCH)
+    observed, choosing = split_by_video(samples)
+    reader = BatchReader(observed, contract, SMALL_BATCH)
     tensors = tensors_to_measure(fp32.graph, quantized)
     statistics = channel_statistics_from_samples(TorchGraph(fp32, torch_device()), tensors, reader)
     model, _ = equalized_from_fp32(fp32, statistics, quantized)
@@ -84,7 +85,8 @@ def stability_point(
     histograms, count = histograms_from_samples(model, placement.tensors, reader)
     images = fitted_images(samples, contract)
     graph = TorchGraph(model, torch_device())
-    ranges = ranges_by_block_error(graph, placement.activations, histograms, images.first(RANGE_IMAGES))
+    batches = fitted_images(SampleSet(samples.root, choosing or observed), contract).first(RANGE_IMAGES)
+    ranges = ranges_by_block_error(graph, placement.activations, histograms, batches)
     table = CalibrationTable(ranges, "", samples.sha256, count)
     workshop = Int8Workshop(fp32, statistics, quantized, table, Int8Images(images, judging), contract.size)
     logits = workshop.simulated_logits(workshop.repaired(placement))

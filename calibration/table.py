@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from calibration.errors import CalibrationError
-from calibration.ranges import METHODS, Method, amax_from_histogram
+from calibration.ranges import HEADROOMS, METHODS, Headroom, Method, amax_from_histogram
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ class TensorRange:
     """
 
     amax: float
-    method: Method
+    method: Method | Headroom
     minimum: float
     maximum: float
 
@@ -138,6 +138,6 @@ def _range_from_record(entry: dict[str, Any]) -> TensorRange:
     found = TensorRange(float(entry["amax"]), entry["method"], float(entry["minimum"]), float(entry["maximum"]))
     if not (math.isfinite(found.amax) and found.amax >= 0):
         raise ValueError(f"range {found.amax}")
-    if found.method not in METHODS:
+    if found.method not in (*METHODS, *HEADROOMS):
         raise ValueError(f"method {found.method!r}")
     return found

@@ -14,7 +14,13 @@ from calibration.channel_statistics import (
 )
 from calibration.equalization import equalized_from_fp32, tensors_to_measure
 from calibration.errors import CalibrationError
-from calibration.int8_images import SMALL_BATCH, image_warnings, int8_images_from_samples
+from calibration.int8_images import (
+    SMALL_BATCH,
+    fitted_images,
+    image_warnings,
+    int8_images_from_samples,
+    observed_and_choosing,
+)
 from calibration.int8_making import make_int8, measure_sensitivity
 from calibration.int8_weights import make_weight_only, weight_only_record
 from calibration.int8_workshop import Int8Workshop, torch_device
@@ -214,7 +220,7 @@ class Int8Stages:
             placement = self._largest_placement(model)
             histograms, count = histograms_from_samples(model, placement.tensors, self._reader(samples))
             if settings.method is None and settings.repairs:
-                batches = int8_images_from_samples(samples, self._contract).fitted.first(RANGE_IMAGES)
+                batches = fitted_images(observed_and_choosing(samples)[1], self._contract).first(RANGE_IMAGES)
                 graph = TorchGraph(model, torch_device())
                 ranges = ranges_by_block_error(graph, placement.activations, histograms, batches)
                 table = CalibrationTable(ranges, digest, samples.sha256, count)
@@ -287,8 +293,8 @@ class Int8Stages:
         )
 
     def _reader(self, samples: SampleSet) -> BatchReader:
-        """Reads what may be fitted to: held-back videos judge and are not looked at here."""
-        return BatchReader(split_by_video(samples)[0], self._contract, SMALL_BATCH)
+        """Reads the images to observe; those of other videos choose among ranges, and others yet judge."""
+        return BatchReader(observed_and_choosing(samples)[0].samples, self._contract, SMALL_BATCH)
 
 
 def _choices_from_facts(graph: Artifact) -> dict[str, Choice]:
