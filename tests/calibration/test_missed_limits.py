@@ -38,7 +38,7 @@ def test_met_limits_say_nothing() -> None:
 def test_size_that_is_missed() -> None:
     (sentence,) = missed_limits(replace(RECORD, size_mib=29.91))
     assert sentence == (
-        "the file has 29.91 MiB, 0.41 more than the limit of 29.5; no choice of layers is smaller: "
+        "the file has 29.91 MiB, 0.41 more than the limit of 29.5; no smaller choice of layers was found: "
         "allow 30.0 MiB, or prune"
     )
 
