@@ -150,7 +150,11 @@ class _Rewriting:
 
     def equalize_stream(self, stream: Stream, statistics: Mapping[str, ChannelStatistics]) -> list[EqualizedTensor]:
         """Scales a stream as a whole and shifts each of its tensors."""
-        shifts = {name: self._shift(statistics[name], name in stream.shiftable) for name in stream.tensors}
+        # By the mean, not the middle: what stays FP16 reads the stream, too, and FP16 is precise around zero only.
+        shifts = {
+            name: statistics[name].mean if name in stream.shiftable else np.zeros_like(statistics[name].mean)
+            for name in stream.tensors
+        }
         width = np.max([_width(statistics[name], shifts[name]) for name in stream.tensors], axis=0)
         variance = np.mean([statistics[name].variance for name in stream.tensors], axis=0)
         readers = [reader for names in stream.readers.values() for reader in names]
