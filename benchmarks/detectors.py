@@ -73,7 +73,7 @@ def plan_from_name(name: str) -> DetectorPlan:
         contract = ModelContract(demo.backbone, InputContract(128, mean=half, std=half), "two-logits", fake_index=0)
         return DetectorPlan(contract, TrainingPlan(epochs=demo.epochs, seed=1), demo.videos)
     contract = ModelContract(demo.backbone, InputContract(128))
-    return DetectorPlan(contract, TrainingPlan(epochs=3, frozen_share=0, seed=2), 290, may_explode=True)
+    return DetectorPlan(contract, TrainingPlan(epochs=5, frozen_share=0, seed=2), 290, may_explode=True)
 
 
 def _train(out: Path, names: Sequence[str]) -> int:

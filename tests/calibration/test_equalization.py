@@ -100,13 +100,16 @@ def test_shifted_tensors_are_centred() -> None:
     quantized = quantizable(model, True)
     values = values_of(model, tensors_to_measure(model.graph, quantized), images)
     equalized, done = equalized_from_fp32(model, statistics_of(values), quantized)
-    shifted = [entry.tensor for entry in done if entry.shifted]
-    assert len(shifted) > 5
-    for name, value in values_of(equalized, shifted, images).items():
+    kinds = {entry.tensor: entry.kind for entry in done if entry.shifted}
+    assert len(kinds) > 5
+    assert "stream" in kinds.values()
+    for name, value in values_of(equalized, list(kinds), images).items():
         axes = (0, *range(2, value.ndim))
         high, low = value.max(axis=axes), value.min(axis=axes)
+        # What stays FP16 reads streams, too, and wants their values around zero; the others are read as INT8 alone.
+        centre = value.mean(axis=axes) if kinds[name] == "stream" else (high + low) / 2
         # Offsets are FP16 numbers, which shows where channels are narrow and far from zero.
-        np.testing.assert_allclose(high, -low, atol=0.05 * np.ptp(value), err_msg=name)
+        np.testing.assert_allclose(centre, 0, atol=0.025 * np.ptp(value), err_msg=name)
 
 
 def test_operators_hold_fp16_numbers_and_survive_the_conversion() -> None:
@@ -120,7 +123,8 @@ def test_operators_hold_fp16_numbers_and_survive_the_conversion() -> None:
         constant = constant_of(equalized, name)
         np.testing.assert_array_equal(constant.astype(np.float16).astype(np.float32), constant)
     expected = logits_of(model, images)
-    assert np.abs(logits_of(fp16_from_fp32(equalized), images) - expected).max() < 0.02 * np.ptp(expected)
+    # The planted channels are a hundred times as wide as the others, and so are the biases that FP16 rounds.
+    assert np.abs(logits_of(fp16_from_fp32(equalized), images) - expected).max() < 0.05 * np.ptp(expected)
 
 
 @pytest.mark.parametrize("constant", [0.0, 1e-30, 3.0, -50.0])
