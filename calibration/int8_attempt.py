@@ -55,4 +55,6 @@ def attempted(
     placement = placement_from_choices(own.model.graph, choices, recipe.policy.residual)
     repaired = own.repaired(placement) if recipe.repairs else own.unrepaired(placement)
     model = own.written(placement, repaired)
+    if recipe.repairs:
+        repaired, model = own.aligned_as_written(placement, repaired, model)
     return Attempt(own, settlement, placement, choices, repaired, model, own.verdict(model))

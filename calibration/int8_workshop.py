@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -200,6 +200,24 @@ class Int8Workshop:
         written = fp16_from_fp32(int8_from_fp32(model, self._table, placement, self._table.onnx_sha256))
         require_valid_qdq(written)
         return written
+
+    def aligned_as_written(
+        self, placement: Placement, repaired: Repaired, written: onnx.ModelProto
+    ) -> tuple[Repaired, onnx.ModelProto]:
+        """Aligns the written graph, too, whose FP16 biases move the logit a little; kept only if that helps."""
+        with OnnxRunner(written) as runner:
+            fitted, judging = (
+                np.concatenate([runner.infer(batch.numpy()) for batch in images.batches]).astype(np.float64)
+                for images in (self.images.fitted, self.images.judging)
+            )
+        found = fitted_alignment(fitted, self.fitted_logits)
+        before, after = self._judged(judging), self._judged(found.scale * judging + found.offset)
+        steps = (*repaired.steps, RepairRecord("alignment of the written graph", before, after, after > before))
+        if not steps[-1].kept:
+            return replace(repaired, steps=steps), written
+        both = Alignment(found.scale * repaired.alignment.scale, found.scale * repaired.alignment.offset + found.offset)
+        realigned = replace(repaired, alignment=both, steps=steps)
+        return realigned, self.written(placement, realigned)
 
     def simulated_logits(self, repaired: Repaired) -> NDArray[np.float64]:
         """Returns the judging images' logits of a repaired variant as the search computes them."""
