@@ -2,7 +2,7 @@
 
 demo           what `signoff-demo` trains
 two-logits     two logits of which the first is fake, other statistics of normalization
-heavy-tailed   no training with frozen batch-norm statistics: some images make its logits explode
+unfrozen       half the faces, and no training with frozen batch-norm statistics, so that single images may explode
 
     python benchmarks/detectors.py --out runs/benchmark
     python benchmarks/detectors.py --out runs/benchmark --only two-logits
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from demo.training import TrainingPlan
     from export.contract import ModelContract
 
-NAMES = ("demo", "two-logits", "heavy-tailed")
+NAMES = ("demo", "two-logits", "unfrozen")
 
 
 @dataclass(frozen=True)
