@@ -139,7 +139,7 @@ def _legend_columns(int8: Int8Record, sensitivity: Sensitivity) -> list[list[Lin
     arithmetics = [_handle("o", face, edge, f"ends up as {text}") for text, face, edge in styles]
     others = []
     if int8.min_sqnr_db is not None:
-        label = f"aimed at by the variant: {int8.min_sqnr_db:g} dB"
+        label = f"aimed at by the variant: {int8.min_sqnr_db:.1f} dB"
         others.append(Line2D([], [], color=_GREY, linewidth=1.2, linestyle=_AIM_DASHES, label=label))
     if any(sensitivity.weights_only):
         others.append(_handle("o", _GREY, _GREY, "small: only its weights in INT8", _SMALL))
