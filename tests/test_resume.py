@@ -33,7 +33,8 @@ def start(case: SignoffCase, command: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"},
+        # Sums depend on the number of threads; this process has two, see conftest.
+        env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"} | {"OMP_NUM_THREADS": "2"},
         preexec_fn=accept_interrupts,
     )
 
