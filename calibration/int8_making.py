@@ -1,7 +1,7 @@
 """Makes an INT8 variant: settles the layers, repairs, writes and judges.
 
-What judges was not fitted to: ranges, choices and repairs see three quarters of the calibration videos, and the
-figures come from the others.
+Ranges, measurements and corrections see three quarters of the calibration videos; the others judge. Judging includes
+picking: they decide which repairs stay and which attempt is kept, so their figures are a little optimistic.
 """
 
 from __future__ import annotations
