@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from calibration.int8_from_table import Int8Weight
     from calibration.layers import Layer
     from calibration.placement import Placement, QuantizedLayer
     from calibration.torch_graph import Overrides, TorchGraph, Transform
@@ -28,20 +29,25 @@ class FakeQuantizer:
         self._graph = graph
         self._rounded: dict[str, torch.Tensor] = {}
 
-    def overrides(self, placement: Placement, amax: Mapping[str, float]) -> dict[tuple[str, int], Transform]:
+    def overrides(
+        self, placement: Placement, amax: Mapping[str, float], weights: Mapping[str, Int8Weight] | None = None
+    ) -> dict[tuple[str, int], Transform]:
         """Returns the replacements of a placement.
 
         Args:
             placement: Which activations and weights are rounded.
             amax: Tensor -> magnitude that 127 stands for.
+            weights: Layer -> its weight, already rounded; others are rounded to the nearest.
         """
+        known = weights or {}
         replaced: dict[tuple[str, int], Transform] = {}
         for activation in placement.activations:
             transform = rounded_activation(amax[activation.tensor])
             replaced.update({(consumer.node, consumer.index): transform for consumer in activation.consumers})
         for layer in (*placement.layers, *placement.weight_only):
-            replaced[layer.name, 1] = self._weight(layer)
-        return replaced
+            if layer.name not in known:
+                replaced[layer.name, 1] = self._weight(layer)
+        return {**replaced, **with_weights(self._graph, known)}
 
     def layer_overrides(self, layer: Layer, arithmetic: Arithmetic, amax: Mapping[str, float]) -> Overrides:
         """Returns the replacements of one layer by itself."""
@@ -68,10 +74,7 @@ def rounded_activation(amax: float) -> Transform:
 
 def rounded_weight(weight: NDArray[np.float32], channel_axis: int) -> NDArray[np.float32]:
     """Returns a weight as INT8 with one scale per output channel restores it."""
-    values, scale = quantized_weight(weight, channel_axis)
-    shape = [-1 if axis == channel_axis else 1 for axis in range(weight.ndim)]
-    restored: NDArray[np.float32] = values * scale.reshape(shape)
-    return restored
+    return quantized_weight(weight, channel_axis).restored
 
 
 def with_added_biases(
@@ -86,6 +89,12 @@ def with_added_biases(
     """
     corrected = {name: graph.constants[biases[name]] + added for name, added in corrections.items()}
     return {(name, 2): partial(_instead, value) for name, value in corrected.items()}
+
+
+def with_weights(graph: TorchGraph, weights: Mapping[str, Int8Weight]) -> Overrides:
+    """Returns replacements that make layers multiply with weights as they are stored."""
+    restored = {name: torch.from_numpy(weight.restored).to(graph.device) for name, weight in weights.items()}
+    return {(name, 1): partial(_instead, value) for name, value in restored.items()}
 
 
 def _instead(value: torch.Tensor, _: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ from calibration.graph_index import default_opset
 from calibration.ranges import LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,8 +34,34 @@ SMALLEST_SCALE = 2.0**-14
 LARGEST_SCALE = float(np.finfo(np.float16).max)
 
 
+@dataclass(frozen=True)
+class Int8Weight:
+    """A weight as it is stored.
+
+    Attributes:
+        values: int8 steps in -127..127, of the weight's shape.
+        scale: float32 size of a step for each output channel, (channels,); every one is an FP16 number.
+        channel_axis: Axis of the output channels.
+    """
+
+    values: NDArray[np.int8]
+    scale: NDArray[np.float32]
+    channel_axis: int
+
+    @property
+    def restored(self) -> NDArray[np.float32]:
+        """The weight that a DequantizeLinear makes of it."""
+        shape = [-1 if axis == self.channel_axis else 1 for axis in range(self.values.ndim)]
+        product: NDArray[np.float32] = self.values * self.scale.reshape(shape)
+        return product
+
+
 def int8_from_fp32(
-    model: onnx.ModelProto, table: CalibrationTable, placement: Placement, onnx_sha256: str
+    model: onnx.ModelProto,
+    table: CalibrationTable,
+    placement: Placement,
+    onnx_sha256: str,
+    weights: Mapping[str, Int8Weight] | None = None,
 ) -> onnx.ModelProto:
     """Inserts Q/DQ pairs; the model given is left alone, and equal arguments give equal bytes.
 
@@ -43,6 +70,7 @@ def int8_from_fp32(
         table: Ranges of the placement's tensors.
         placement: Where the pairs go.
         onnx_sha256: Digest of the file that `model` was read from.
+        weights: Layer -> its weight, already rounded; others are rounded to the nearest step.
 
     Returns:
         A checked model whose float part is FP32 and whose metadata say what was quantized.
@@ -56,10 +84,14 @@ def int8_from_fp32(
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
-    weights = {tensor.name: tensor for tensor in graph.initializer}
+    floats = {tensor.name: tensor for tensor in graph.initializer}
+    known = weights or {}
     pairs = [_ActivationPair(activation, table.amax(activation.tensor)) for activation in placement.activations]
     stored = [
-        _StoredWeight(layer, numpy_helper.to_array(weights[layer.weight]))
+        _StoredWeight(
+            layer,
+            known.get(layer.name) or quantized_weight(numpy_helper.to_array(floats[layer.weight]), layer.channel_axis),
+        )
         for layer in (*placement.layers, *placement.weight_only)
     ]
     _redirect(graph, pairs, stored)
@@ -85,16 +117,13 @@ def scale_from_amax(amax: NDArray[np.float32] | float) -> NDArray[np.float32]:
     return np.maximum(exact, SMALLEST_SCALE).astype(np.float16).astype(np.float32)
 
 
-def quantized_weight(weight: NDArray[np.float32], channel_axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Quantizes a weight with one scale per output channel, which spans the channel's largest magnitude.
-
-    Returns:
-        int8 values in -127..127 of the weight's shape, and scales (channels,).
-    """
+def quantized_weight(weight: NDArray[np.float32], channel_axis: int) -> Int8Weight:
+    """Quantizes a weight with one scale per output channel, which spans the channel's largest magnitude."""
     others = tuple(axis for axis in range(weight.ndim) if axis != channel_axis)
     scale = scale_from_amax(np.abs(weight).max(axis=others))
     shape = [-1 if axis == channel_axis else 1 for axis in range(weight.ndim)]
-    return np.clip(np.rint(weight / scale.reshape(shape)), -LEVELS, LEVELS).astype(np.int8), scale
+    values = np.clip(np.rint(weight / scale.reshape(shape)), -LEVELS, LEVELS).astype(np.int8)
+    return Int8Weight(values, scale, channel_axis)
 
 
 class _ActivationPair:
@@ -122,15 +151,14 @@ class _ActivationPair:
 class _StoredWeight:
     """Names, node and constants of one weight stored as INT8."""
 
-    def __init__(self, layer: QuantizedLayer, weight: NDArray[np.float32]) -> None:
+    def __init__(self, layer: QuantizedLayer, weight: Int8Weight) -> None:
         self.layer = layer
         self.output = f"{layer.name}/{layer.weight}.dequantized"
         names = [f"{layer.name}/{layer.weight}.{part}" for part in ("int8", "scale", "zero_point")]
-        values, scale = quantized_weight(weight, layer.channel_axis)
         self.initializers = [
-            numpy_helper.from_array(values, names[0]),
-            numpy_helper.from_array(scale, names[1]),
-            numpy_helper.from_array(np.zeros(scale.shape, np.int8), names[2]),
+            numpy_helper.from_array(weight.values, names[0]),
+            numpy_helper.from_array(weight.scale, names[1]),
+            numpy_helper.from_array(np.zeros(weight.scale.shape, np.int8), names[2]),
         ]
         self.node = helper.make_node(
             "DequantizeLinear",

@@ -46,7 +46,9 @@ if TYPE_CHECKING:
 # What the decisions of an INT8 engine deserve even where the calibration set would tolerate more noise.
 SMALLEST_AIM_DB = 25.0
 _ATTEMPTS = 4
+# A little more than the aim is aimed at, and this much more is close enough.
 _MARGIN_DB = 0.5
+_CLOSE_DB = 1.5
 # Rounded weights disturb the logit so little that a rough figure will do.
 _WEIGHT_BATCHES = 1
 
@@ -129,7 +131,7 @@ def make_int8(
         fitted_images=len(workshop.images.fitted.is_fake),
         held_back_images=len(workshop.images.judging.is_fake),
         range_methods=dict(Counter(workshop.range_methods[tensor] for tensor in attempt.placement.tensors)),
-        equalized_tensors=len(attempt.workshop.equalized),
+        equalized_tensors=attempt.equalized_tensors,
         warnings=warnings,
     )
     return MadeInt8(attempt.model, attempt.placement, replace(record, missed=missed_limits(record)))
@@ -209,10 +211,13 @@ def _choices_by_policy(workshop: Int8Workshop, recipe: Int8Recipe) -> dict[str, 
 def _best_attempt(
     workshop: Int8Workshop, recipe: Int8Recipe, noises: Mapping[tuple[str, Arithmetic], float], aim: float
 ) -> Attempt:
-    """Settles, builds and judges until the limits are met; noise adds up only roughly, so that takes a few rounds."""
+    """Settles, builds and judges, tightening and loosening until the aim is met and little more than met.
+
+    Noise adds up only roughly, and repairs take away more of it where there is more, so that takes a few rounds.
+    """
     group_weights = sum(2 * group.weights for group in workshop.groups)
     base = workshop.float_bytes - group_weights
-    predicted_aim, byte_limit = aim + _MARGIN_DB, recipe.max_size_mib * MIB - base
+    predicted_aim, byte_limit = aim, recipe.max_size_mib * MIB - base
     best: Attempt | None = None
     tried: list[Mapping[str, Choice]] = []
     for _ in progress_bar(range(_ATTEMPTS), "settling layers", unit="attempt"):
@@ -222,13 +227,13 @@ def _best_attempt(
             break
         tried.append(settlement.choices)
         attempt = attempted(workshop, recipe, settlement.choices, settlement)
-        lacking = aim - attempt.verdict.sqnr_db
+        surplus = attempt.verdict.sqnr_db - aim
         excess = attempt.model.ByteSize() - recipe.max_size_mib * MIB
         if best is None or _merit(attempt, recipe, aim) > _merit(best, recipe, aim):
-            best = attempt  # the others are let go: each holds the network several times
-        if lacking <= 0 and excess <= 0:
+            best = attempt
+        if 0 <= surplus <= _CLOSE_DB and excess <= 0:
             break
-        predicted_aim += max(lacking, 0.0) + _MARGIN_DB
+        predicted_aim -= surplus - _MARGIN_DB
         byte_limit -= max(excess, 0)
     if best is None:
         raise RuntimeError("no attempt was made")

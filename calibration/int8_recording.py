@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from calibration.int8_choices import frontier
@@ -62,10 +61,10 @@ def _restored(workshop: Int8Workshop, attempt: Attempt, measurement: Measurement
         if attempt.choices[group.layers[0].name].arithmetic is Arithmetic.INT8
     ]
     worst = [group for _, _, group in sorted(quantized, reverse=True, key=lambda entry: entry[:2])[:_RESTORED_GROUPS]]
+    own = workshop.narrowed(attempt.quantized)
     found = {}
     for group in progress_bar(worst, "restoring layers", unit="group"):
         names = {layer.name for layer in group.layers}
-        overrides = {key: value for key, value in attempt.repaired.overrides.items() if key[0] not in names}
-        logits = attempt.workshop.simulated_logits(replace(attempt.repaired, overrides=overrides))
-        found[group.name] = attempt.workshop.verdict_of_logits(logits).sqnr_db
+        logits = own.simulated_logits(attempt.placement, attempt.repaired, names)
+        found[group.name] = own.verdict_of_logits(logits).sqnr_db
     return found

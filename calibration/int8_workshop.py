@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,12 @@ from calibration.fake_quantization import FakeQuantizer, with_added_biases
 from calibration.int8_from_table import int8_from_fp32
 from calibration.int8_record import RepairRecord
 from calibration.layer_groups import groups_from_graph
+from calibration.layer_inputs import geometry_from_node
 from calibration.layers import layers_from_graph
-from calibration.logit_alignment import Alignment, aligned, fitted_alignment, with_corrected_biases
+from calibration.logit_alignment import IDENTITY, Alignment, aligned, fitted_alignment, with_corrected_biases
 from calibration.logit_noise import sqnr_db, within_class_variance
 from calibration.qdq_lint import require_valid_qdq
+from calibration.reconstruction import reconstructed
 from calibration.torch_graph import TorchGraph
 from export.half_precision import fp16_from_fp32
 from export.runners import OnnxRunner
@@ -32,10 +34,18 @@ if TYPE_CHECKING:
 
     from calibration.channel_statistics import ChannelStatistics
     from calibration.equalization import EqualizedTensor
+    from calibration.int8_from_table import Int8Weight
     from calibration.int8_images import Int8Images, LabelledImages
+    from calibration.layer_inputs import LayerGeometry
     from calibration.placement import Placement
     from calibration.table import CalibrationTable
     from calibration.torch_graph import Overrides
+
+    Logits = NDArray[np.float64]
+
+_RECONSTRUCTION = "reconstruction of weights, layer after layer"
+_BIAS_CORRECTION = "bias correction, layer after layer"
+_ALIGNMENT = "alignment of the logit, in the classifier"
 
 
 @dataclass(frozen=True)
@@ -55,19 +65,27 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Repaired:
-    """A variant after its repairs, as the search computes it.
+    """The repairs of a variant.
 
     Attributes:
-        overrides: What it rounds, and the biases that were kept.
-        corrections: Layer -> what is added to its bias; empty if that does not help.
+        weights: Layer -> its reconstructed weight; others are rounded to the nearest.
+        corrections: Layer -> what is added to its bias, float32 (outputs,).
         alignment: What the logit goes through.
         steps: What was tried.
     """
 
-    overrides: Overrides
-    corrections: dict[str, NDArray[np.float32]]
-    alignment: Alignment
-    steps: tuple[RepairRecord, ...]
+    weights: dict[str, Int8Weight] = field(default_factory=dict)
+    corrections: dict[str, torch.Tensor] = field(default_factory=dict)
+    alignment: Alignment = IDENTITY
+    steps: tuple[RepairRecord, ...] = ()
+
+
+@dataclass(frozen=True)
+class FloatLogits:
+    """FP32 logits, float64 (N,), of the images to fit to and of those that judge."""
+
+    fitted: NDArray[np.float64]
+    judging: NDArray[np.float64]
 
 
 class Int8Workshop:
@@ -80,6 +98,7 @@ class Int8Workshop:
         table: Ranges of every tensor that may be rounded.
         images: Calibration images.
         size: Height and width of the network's input, in pixels.
+        reference: FP32 logits of the images; None has them computed.
 
     Attributes:
         model: The equalized graph.
@@ -99,6 +118,7 @@ class Int8Workshop:
         table: CalibrationTable,
         images: Int8Images,
         size: int,
+        reference: FloatLogits | None = None,
     ) -> None:
         self.model = fp32
         self.equalized: tuple[EqualizedTensor, ...] = ()
@@ -112,10 +132,13 @@ class Int8Workshop:
         self._fp32, self._statistics = fp32, statistics
         self._table = table
         self._size = size
+        self._reference = reference
 
     def narrowed(self, quantized: Collection[str]) -> Int8Workshop:
         """Returns a workshop whose graph has no operators for inputs of layers that do not become INT8 after all."""
-        return Int8Workshop(self._fp32, self._statistics, quantized, self._table, self.images, self._size)
+        return Int8Workshop(
+            self._fp32, self._statistics, quantized, self._table, self.images, self._size, self.reference
+        )
 
     @property
     def amax(self) -> dict[str, float]:
@@ -135,14 +158,15 @@ class Int8Workshop:
         return {name: names[2] for name, names in inputs.items() if len(names) > 2}
 
     @cached_property
-    def fitted_logits(self) -> NDArray[np.float64]:
-        """FP32 logits of the images to fit to."""
-        return self.logits(self.images.fitted)
+    def geometries(self) -> dict[str, LayerGeometry]:
+        """Layer -> how it reads its input."""
+        nodes = {node.name: node for node in self.model.graph.node}
+        return {layer.name: geometry_from_node(nodes[layer.name], layer) for layer in self.layers}
 
     @cached_property
-    def judging_logits(self) -> NDArray[np.float64]:
-        """FP32 logits of the images that judge."""
-        return self.logits(self.images.judging)
+    def reference(self) -> FloatLogits:
+        """FP32 logits of the images."""
+        return self._reference or FloatLogits(self.logits(self.images.fitted), self.logits(self.images.judging))
 
     @cached_property
     def signal_variance(self) -> float:
@@ -153,7 +177,7 @@ class Int8Workshop:
     def all_logits(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """FP32 logits of all images, and their labels."""
         labels = np.concatenate([self.images.fitted.is_fake, self.images.judging.is_fake])
-        return np.concatenate([self.fitted_logits, self.judging_logits]), labels
+        return np.concatenate([self.reference.fitted, self.reference.judging]), labels
 
     @cached_property
     def float_bytes(self) -> int:
@@ -167,26 +191,35 @@ class Int8Workshop:
         return values
 
     def repaired(self, placement: Placement) -> Repaired:
-        """Corrects biases and aligns the logit; a step that does not raise the judging images' SQNR is dropped."""
-        rounding = self.quantizer.overrides(placement, self.amax)
-        chosen = {layer.name for layer in (*placement.layers, *placement.weight_only)} & self.biases.keys()
-        layers = [layer for layer in self.layers if layer.name in chosen]
-        corrections = sequential_corrections(self.graph, rounding, layers, self.biases, self.images.fitted.batches)
-        corrected = {**rounding, **with_added_biases(self.graph, corrections, self.biases)}
-        before = self._judged(self.logits(self.images.judging, rounding))
-        after = self._judged(self.logits(self.images.judging, corrected))
-        steps = [RepairRecord("bias correction, layer after layer", before, after, after > before)]
-        overrides = corrected if steps[0].kept else rounding
-        alignment = fitted_alignment(self.logits(self.images.fitted, overrides), self.fitted_logits)
-        plain = self.logits(self.images.judging, overrides)
-        before, after = self._judged(plain), self._judged(alignment.scale * plain + alignment.offset)
-        steps.append(RepairRecord("alignment of the logit, in the classifier", before, after, after > before))
-        kept = {name: value.cpu().numpy() for name, value in corrections.items()} if steps[0].kept else {}
-        return Repaired(overrides, kept, alignment if steps[1].kept else Alignment(1.0, 0.0), tuple(steps))
+        """Reconstructs weights, or corrects biases where that does not help, and aligns the logit.
 
-    def unrepaired(self, placement: Placement) -> Repaired:
-        """Returns a variant as it is without repairs."""
-        return Repaired(self.quantizer.overrides(placement, self.amax), {}, Alignment(1.0, 0.0), ())
+        A step that does not raise the SQNR of the judging images is dropped.
+        """
+        stored = {layer.name for layer in (*placement.layers, *placement.weight_only)} & self.biases.keys()
+        layers = [layer for layer in self.layers if layer.name in stored]
+        rounding = self.overrides(placement, Repaired())
+        before = self._judged(self.logits(self.images.judging, rounding))
+        fitting = self.images.fitted.batches
+        found = reconstructed(self.graph, rounding, layers, self.geometries, self.biases, fitting)
+        repaired = self._kept(
+            placement, Repaired(), Repaired(found.weights, found.corrections), before, _RECONSTRUCTION
+        )
+        if not repaired.steps[-1].kept:
+            corrections = sequential_corrections(self.graph, rounding, layers, self.biases, fitting)
+            corrected = replace(repaired, corrections=corrections)
+            repaired = self._kept(placement, repaired, corrected, before, _BIAS_CORRECTION)
+        before = repaired.steps[-1].sqnr_after_db if repaired.steps[-1].kept else before
+        alignment = fitted_alignment(
+            self.logits(self.images.fitted, self.overrides(placement, repaired)), self.reference.fitted
+        )
+        return self._kept(placement, repaired, replace(repaired, alignment=alignment), before, _ALIGNMENT)
+
+    def overrides(self, placement: Placement, repaired: Repaired) -> Overrides:
+        """Returns what a variant replaces in the FP32 graph: all that it rounds, and its repairs but the alignment."""
+        return {
+            **self.quantizer.overrides(placement, self.amax, repaired.weights),
+            **with_added_biases(self.graph, repaired.corrections, self.biases),
+        }
 
     def written(self, placement: Placement, repaired: Repaired) -> onnx.ModelProto:
         """Returns the variant's graph: explicit Q/DQ pairs, FP16 around them.
@@ -194,10 +227,12 @@ class Int8Workshop:
         Raises:
             QuantizationError: TensorRT would refuse or misread it.
         """
-        model = with_corrected_biases(self.model, repaired.corrections, self.biases)
-        if repaired.alignment != Alignment(1.0, 0.0):
+        corrections = {name: added.cpu().numpy() for name, added in repaired.corrections.items()}
+        model = with_corrected_biases(self.model, corrections, self.biases)
+        if repaired.alignment != IDENTITY:
             model = aligned(model, repaired.alignment)
-        written = fp16_from_fp32(int8_from_fp32(model, self._table, placement, self._table.onnx_sha256))
+        model = int8_from_fp32(model, self._table, placement, self._table.onnx_sha256, repaired.weights)
+        written = fp16_from_fp32(model)
         require_valid_qdq(written)
         return written
 
@@ -210,19 +245,25 @@ class Int8Workshop:
                 np.concatenate([runner.infer(batch.numpy()) for batch in images.batches]).astype(np.float64)
                 for images in (self.images.fitted, self.images.judging)
             )
-        found = fitted_alignment(fitted, self.fitted_logits)
-        before, after = self._judged(judging), self._judged(found.scale * judging + found.offset)
+        found = fitted_alignment(fitted, self.reference.fitted)
+        before, after = self._judged(judging), self._judged(found.of(judging))
         steps = (*repaired.steps, RepairRecord("alignment of the written graph", before, after, after > before))
         if not steps[-1].kept:
             return replace(repaired, steps=steps), written
-        both = Alignment(found.scale * repaired.alignment.scale, found.scale * repaired.alignment.offset + found.offset)
-        realigned = replace(repaired, alignment=both, steps=steps)
+        realigned = replace(repaired, alignment=repaired.alignment.then(found), steps=steps)
         return realigned, self.written(placement, realigned)
 
-    def simulated_logits(self, repaired: Repaired) -> NDArray[np.float64]:
-        """Returns the judging images' logits of a repaired variant as the search computes them."""
-        plain = self.logits(self.images.judging, repaired.overrides)
-        return repaired.alignment.scale * plain + repaired.alignment.offset
+    def simulated_logits(self, placement: Placement, repaired: Repaired, without: Collection[str] = ()) -> Logits:
+        """Returns the judging images' logits of a variant as the search computes them.
+
+        Args:
+            placement: What the variant rounds.
+            repaired: Its repairs.
+            without: Layers that are put back to floating point.
+        """
+        overrides = self.overrides(placement, repaired)
+        kept = {key: value for key, value in overrides.items() if key[0] not in without}
+        return repaired.alignment.of(self.logits(self.images.judging, kept))
 
     def verdict(self, written: onnx.ModelProto) -> Verdict:
         """Runs the written graph in ONNX Runtime on the judging images."""
@@ -232,10 +273,16 @@ class Int8Workshop:
 
     def verdict_of_logits(self, logits: NDArray[np.float64]) -> Verdict:
         """Compares logits of the judging images with FP32's."""
-        return verdict_from_logits(logits, self.judging_logits, self.images.judging.is_fake, self.signal_variance)
+        return verdict_from_logits(logits, self.reference.judging, self.images.judging.is_fake, self.signal_variance)
+
+    def _kept(self, placement: Placement, plain: Repaired, repaired: Repaired, before: float, step: str) -> Repaired:
+        """Returns the better of a variant with and without a repair, with the record of the comparison."""
+        after = self._judged(self.simulated_logits(placement, repaired))
+        record = RepairRecord(step, before, after, after > before)
+        return replace(repaired if record.kept else plain, steps=(*plain.steps, record))
 
     def _judged(self, logits: NDArray[np.float64]) -> float:
-        return sqnr_db(self.signal_variance, logits - self.judging_logits)
+        return sqnr_db(self.signal_variance, logits - self.reference.judging)
 
 
 def verdict_from_logits(

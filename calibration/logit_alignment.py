@@ -25,6 +25,17 @@ class Alignment:
     scale: float
     offset: float
 
+    def of(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns aligned logits."""
+        return self.scale * logits + self.offset
+
+    def then(self, other: Alignment) -> Alignment:
+        """Returns this alignment followed by another."""
+        return Alignment(other.scale * self.scale, other.scale * self.offset + other.offset)
+
+
+IDENTITY = Alignment(1.0, 0.0)
+
 
 def fitted_alignment(logits: NDArray[np.float64], reference: NDArray[np.float64]) -> Alignment:
     """Returns the least-squares line from logits (N,) to reference logits (N,)."""

@@ -89,5 +89,5 @@ def stability_point(
     ranges = ranges_by_block_error(graph, placement.activations, histograms, batches)
     table = CalibrationTable(ranges, "", samples.sha256, count)
     workshop = Int8Workshop(fp32, statistics, quantized, table, Int8Images(images, judging), contract.size)
-    logits = workshop.simulated_logits(workshop.repaired(placement))
+    logits = workshop.simulated_logits(placement, workshop.repaired(placement))
     return StabilityPoint(len(samples.samples), seed, workshop.verdict_of_logits(logits).sqnr_db)

@@ -41,6 +41,7 @@ class TrainingPlan:
 
     Attributes:
         epochs: Passes over the training set with batch-norm statistics being learned.
+        stop_after: End after this many of them, whatever the schedule still has to come; None does them all.
         frozen_share: Share of one more pass, with the statistics frozen. A network trained this briefly has channels
             that are hardly ever active, whose tiny running variance makes some images explode; here the weights learn
             to live with the statistics that evaluation will use.
@@ -52,6 +53,7 @@ class TrainingPlan:
     """
 
     epochs: int = 2
+    stop_after: int | None = None
     frozen_share: float = 0.25
     batch_size: int = 16
     learning_rate: float = 1.5e-3
@@ -183,7 +185,7 @@ class _Training:
     def run(self, resume: Path, key: str) -> None:
         """Trains to the end, from the last epoch that `resume` holds for the same recipe."""
         self._restore(resume, key)
-        total = self._plan.epochs + (self._plan.frozen_share > 0)
+        total = self._plan.stop_after or self._plan.epochs + (self._plan.frozen_share > 0)
         while self._epoch < total:
             loss = self._train_epoch(f"training, epoch {self._epoch + 1} of {total}")
             logging.getLogger(__name__).info("epoch %d: loss %.4f", self._epoch + 1, loss)
