@@ -314,10 +314,10 @@ class _Rewriting:
         return self._insert(tensor, operator, f"{site.readers[0]}/input.{what}", constant)
 
     def _insert(self, tensor: str, operator: str, name: str, constant: NDArray[np.float32]) -> str:
-        self._new_constants[f"{name}.constant"] = constant
-        node = helper.make_node(operator, [tensor, f"{name}.constant"], [f"{name}.out"], name=name)
+        self._new_constants[f"{name}.by"] = constant
+        node = helper.make_node(operator, [tensor, f"{name}.by"], [name], name=name)
         self._after.setdefault(tensor, []).append(node)
-        return f"{name}.out"
+        return name
 
 
 def _width(statistics: ChannelStatistics, shift: Array) -> Array:

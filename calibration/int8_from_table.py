@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from calibration.table import CalibrationTable
 
 METADATA_KEY = "signoff.quantization"
+ZERO_POINT = "int8.zero_point"
 SMALLEST_OPSET = 19
 SMALLEST_SCALE = 2.0**-14
 LARGEST_SCALE = float(np.finfo(np.float16).max)
@@ -102,6 +103,14 @@ def int8_from_fp32(
     return result
 
 
+def without_inferred_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Returns a model without the shapes and types that every reader infers: a tenth of a MiB of a B5."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    del result.graph.value_info[:]
+    return result
+
+
 def scale_from_amax(amax: NDArray[np.float32] | float) -> NDArray[np.float32]:
     """Returns the scale of a symmetric INT8 range: amax / 127 rounded to a normal FP16 number, as float32.
 
@@ -132,19 +141,13 @@ class _ActivationPair:
     def __init__(self, activation: QuantizedTensor, amax: float) -> None:
         self.activation = activation
         self.tensor = activation.tensor
-        self.output = f"{self.tensor}.dequantized"
-        scale, zero, quantized = f"{self.tensor}.scale", f"{self.tensor}.zero_point", f"{self.tensor}.quantized"
-        self.initializers = [
-            numpy_helper.from_array(scale_from_amax(amax), scale),
-            numpy_helper.from_array(np.array(0, np.int8), zero),
-        ]
+        self.output = f"{self.tensor}.dq"
+        scale, quantized = f"{self.tensor}.scale", f"{self.tensor}.q"
+        self.initializers = [numpy_helper.from_array(scale_from_amax(amax), scale)]
+        # Without a zero point a QuantizeLinear would yield uint8; a DequantizeLinear takes the type of what it reads.
         self.nodes = [
-            helper.make_node(
-                "QuantizeLinear", [self.tensor, scale, zero], [quantized], name=f"{self.tensor}/QuantizeLinear"
-            ),
-            helper.make_node(
-                "DequantizeLinear", [quantized, scale, zero], [self.output], name=f"{self.tensor}/DequantizeLinear"
-            ),
+            helper.make_node("QuantizeLinear", [self.tensor, scale, ZERO_POINT], [quantized], name=f"{self.tensor}/Q"),
+            helper.make_node("DequantizeLinear", [quantized, scale], [self.output], name=f"{self.tensor}/DQ"),
         ]
 
 
@@ -153,18 +156,19 @@ class _StoredWeight:
 
     def __init__(self, layer: QuantizedLayer, weight: Int8Weight) -> None:
         self.layer = layer
-        self.output = f"{layer.name}/{layer.weight}.dequantized"
-        names = [f"{layer.name}/{layer.weight}.{part}" for part in ("int8", "scale", "zero_point")]
+        # Two layers may share a weight, and each gets its own.
+        base = layer.weight if layer.weight.startswith(f"{layer.name}.") else f"{layer.name}/{layer.weight}"
+        self.output = f"{base}.dq"
+        names = [f"{base}.{part}" for part in ("int8", "scale")]
         self.initializers = [
             numpy_helper.from_array(weight.values, names[0]),
             numpy_helper.from_array(weight.scale, names[1]),
-            numpy_helper.from_array(np.zeros(weight.scale.shape, np.int8), names[2]),
         ]
         self.node = helper.make_node(
             "DequantizeLinear",
             names,
             [self.output],
-            name=f"{layer.name}/{layer.weight}/DequantizeLinear",
+            name=f"{base}/DQ",
             axis=layer.channel_axis,
         )
 
@@ -203,6 +207,7 @@ def _replace_initializers(
     dropped = {tensor.name for tensor in graph.initializer} - used
     added = [tensor for weight in stored for tensor in weight.initializers]
     added += [tensor for pair in pairs for tensor in pair.initializers]
+    added += [numpy_helper.from_array(np.array(0, np.int8), ZERO_POINT)] if pairs else []
     infos = [value for value in graph.value_info if value.name not in dropped]
     clones = [TensorProto.FromString(tensor.SerializeToString()) for tensor in [*kept, *added]]
     described = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in infos]

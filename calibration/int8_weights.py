@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration.int8_choices import CLASSIFIER_REASON
-from calibration.int8_from_table import int8_from_fp32
+from calibration.int8_from_table import int8_from_fp32, without_inferred_shapes
 from calibration.int8_record import GroupRecord, Int8Record
 from calibration.int8_workshop import verdict_from_logits
 from calibration.layer_groups import groups_from_graph
@@ -71,7 +71,7 @@ def make_weight_only(model: onnx.ModelProto, onnx_sha256: str, keep_float: tuple
     table = CalibrationTable({}, onnx_sha256, "", 0)
     written = fp16_from_fp32(int8_from_fp32(model, table, placement, onnx_sha256))
     require_valid_qdq(written)
-    return MadeWeightOnly(written, placement)
+    return MadeWeightOnly(without_inferred_shapes(written), placement)
 
 
 def weight_only_record(

@@ -13,7 +13,7 @@ from scipy.stats import mannwhitneyu
 from calibration.bias_correction import sequential_corrections
 from calibration.equalization import equalized_from_fp32
 from calibration.fake_quantization import FakeQuantizer, with_added_biases
-from calibration.int8_from_table import int8_from_fp32
+from calibration.int8_from_table import int8_from_fp32, without_inferred_shapes
 from calibration.int8_record import RepairRecord
 from calibration.layer_groups import groups_from_graph
 from calibration.layer_inputs import geometry_from_node
@@ -234,7 +234,7 @@ class Int8Workshop:
         model = int8_from_fp32(model, self._table, placement, self._table.onnx_sha256, repaired.weights)
         written = fp16_from_fp32(model)
         require_valid_qdq(written)
-        return written
+        return without_inferred_shapes(written)
 
     def aligned_as_written(
         self, placement: Placement, repaired: Repaired, written: onnx.ModelProto

@@ -72,10 +72,12 @@ def test_nothing_quantized_changes_nothing(fp32_model: onnx.ModelProto) -> None:
     st.sampled_from([0, 1]),
 )
 def test_weight_error_is_at_most_half_a_step(weight: np.ndarray, axis: int) -> None:
-    values, scale = quantized_weight(weight, axis)
+    stored = quantized_weight(weight, axis)
+    values, scale = stored.values, stored.scale
     assert values.dtype == np.int8
     assert values.min() >= -127
     restored = values * np.expand_dims(scale, 1 - axis).astype(np.float64)
+    np.testing.assert_allclose(stored.restored, restored, rtol=1e-6)
     channel_max = np.abs(weight).max(axis=1 - axis)
     # A scale that FP16 rounds down clips the largest weight by up to 127 times the rounding of the scale.
     clipped = np.maximum(channel_max - 127 * scale.astype(np.float64), 0)
@@ -98,9 +100,9 @@ def test_range_beyond_fp16_is_refused(amax: float) -> None:
 
 
 def test_dead_channels_and_dead_tensors_quantize_to_zero() -> None:
-    values, scale = quantized_weight(np.array([[0, 0], [1, -2]], np.float32), 0)
-    np.testing.assert_array_equal(values, [[0, 0], [64, -127]])
-    assert scale[0] == SMALLEST_SCALE == scale_from_amax(0.0)
+    stored = quantized_weight(np.array([[0, 0], [1, -2]], np.float32), 0)
+    np.testing.assert_array_equal(stored.values, [[0, 0], [64, -127]])
+    assert stored.scale[0] == SMALLEST_SCALE == scale_from_amax(0.0)
 
 
 @pytest.mark.parametrize("policy", [PlacementPolicy(), replace(EVERYTHING, classifier=False)])
@@ -146,7 +148,7 @@ def test_weights_are_stored_once_as_integers(fp32_model: onnx.ModelProto) -> Non
     described = {value.name for value in quantized.graph.value_info}
     for layer in placement.layers:
         assert layer.weight not in names | described
-        assert f"{layer.name}/{layer.weight}.int8" in names
+        assert f"{layer.weight}.int8" in names
     float_weights = [t for t in quantized.graph.initializer if t.name.endswith(".weight")]
     assert float_weights == []
 
@@ -205,6 +207,6 @@ def test_layers_that_share_a_weight_each_get_their_own_copy(b0_model: onnx.Model
     weights = {node.name: node.input[1] for node in quantized.graph.node if node.name in (first.name, second.name)}
     assert len(set(weights.values())) == 2
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in quantized.graph.initializer}
-    own, other = (stored[f"{name}/{first.name}.weight.int8"] for name in weights)
+    own, other = stored[f"{first.name}.weight.int8"], stored[f"{second.name}/{first.name}.weight.int8"]
     np.testing.assert_array_equal(own, other)
     assert lint_qdq(quantized) == ()

@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from calibration.errors import QuantizationError
+from calibration.int8_from_table import ZERO_POINT
 from calibration.placement import PlacementPolicy
 from calibration.qdq_lint import lint_qdq, require_valid_qdq
 from export.half_precision import fp16_from_fp32
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 LAYER = "blocks.4.0.conv_pw"
 INPUT = "blocks.3.0.conv_pwl.out"
-WEIGHT_DQ = f"{LAYER}/{LAYER}.weight/DequantizeLinear"
-QUANTIZER = f"{INPUT}/QuantizeLinear"
-DEQUANTIZER = f"{INPUT}/DequantizeLinear"
+WEIGHT_DQ = f"{LAYER}.weight/DQ"
+QUANTIZER = f"{INPUT}/Q"
+DEQUANTIZER = f"{INPUT}/DQ"
 
 
 def node_named(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
@@ -51,11 +52,11 @@ def insert_pair(model: onnx.ModelProto, reader: str, index: int) -> None:
 
 
 def nonzero_zero_point(model: onnx.ModelProto) -> None:
-    replace_constant(model, f"{INPUT}.zero_point", np.array(3, np.int8))
+    replace_constant(model, ZERO_POINT, np.array(3, np.int8))
 
 
 def uint8_zero_point(model: onnx.ModelProto) -> None:
-    replace_constant(model, f"{INPUT}.zero_point", np.array(0, np.uint8))
+    replace_constant(model, ZERO_POINT, np.array(0, np.uint8))
 
 
 def missing_zero_point(model: onnx.ModelProto) -> None:
@@ -63,7 +64,7 @@ def missing_zero_point(model: onnx.ModelProto) -> None:
 
 
 def computed_zero_point(model: onnx.ModelProto) -> None:
-    node_named(model, QUANTIZER).input[2] = computed(model, f"{INPUT}.zero_point", "Identity")
+    node_named(model, QUANTIZER).input[2] = computed(model, ZERO_POINT, "Identity")
 
 
 def computed_scale(model: onnx.ModelProto) -> None:
@@ -130,7 +131,7 @@ def int32_bias(model: onnx.ModelProto) -> None:
 
 def quantizer_without_dequantizer(model: onnx.ModelProto) -> None:
     target = node_named(model, LAYER).input
-    cast = helper.make_node("Cast", [f"{INPUT}.quantized"], ["planted"], name="planted", to=TensorProto.FLOAT16)
+    cast = helper.make_node("Cast", [f"{INPUT}.q"], ["planted"], name="planted", to=TensorProto.FLOAT16)
     model.graph.node.insert(list(model.graph.node).index(node_named(model, LAYER)), cast)
     target[0] = "planted"
 
@@ -143,7 +144,7 @@ def quantizer_read_by_nobody(model: onnx.ModelProto) -> None:
 def dequantizer_without_quantizer(model: onnx.ModelProto) -> None:
     name = add_constant(model, "planted", np.array(0, np.int8))
     node_named(model, DEQUANTIZER).input[0] = "planted.sum"
-    add = helper.make_node("Add", [f"{INPUT}.quantized", name], ["planted.sum"], name="planted")
+    add = helper.make_node("Add", [f"{INPUT}.q", name], ["planted.sum"], name="planted")
     model.graph.node.insert(list(model.graph.node).index(node_named(model, DEQUANTIZER)), add)
 
 
@@ -170,7 +171,7 @@ def float_activation(model: onnx.ModelProto) -> None:
 
 
 def float_weight(model: onnx.ModelProto) -> None:
-    stored = next(tensor for tensor in model.graph.initializer if tensor.name == f"{LAYER}/{LAYER}.weight.int8")
+    stored = next(tensor for tensor in model.graph.initializer if tensor.name == f"{LAYER}.weight.int8")
     values = numpy_helper.to_array(stored).astype(np.float16)
     node_named(model, LAYER).input[1] = add_constant(model, "planted", values)
 
@@ -266,8 +267,8 @@ def test_pair_before_a_pooling_is_fine_though_its_axes_are_integers(fp32_model: 
 def test_both_inputs_of_a_residual(b0_model: onnx.ModelProto) -> None:
     model = quantized_model(b0_model, PlacementPolicy())
     addition = node_named(model, "blocks.1.1/Add")
-    other = next(index for index, name in enumerate(addition.input) if not name.endswith(".dequantized"))
-    constants = list(node_named(model, "blocks.1.0.conv_pwl.out/QuantizeLinear").input[1:])
+    other = next(index for index, name in enumerate(addition.input) if not name.endswith(".dq"))
+    constants = list(node_named(model, "blocks.1.0.conv_pwl.out/Q").input[1:])
     pair = [
         helper.make_node("QuantizeLinear", [addition.input[other], *constants], ["planted.q"], name="planted/Q"),
         helper.make_node("DequantizeLinear", ["planted.q", *constants], ["planted.dq"], name="planted/DQ"),

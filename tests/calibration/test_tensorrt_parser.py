@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
+from calibration.int8_from_table import ZERO_POINT
 from calibration.int8_weights import make_weight_only
 from calibration.placement import PlacementPolicy
 from calibration.qdq_lint import lint_qdq
@@ -63,7 +64,7 @@ def test_weight_only_graph_arrives_with_nothing_quantized_at_run_time(b0_model: 
 def test_parser_takes_uint8_without_an_error_so_that_the_linter_must_not(b0_model: onnx.ModelProto) -> None:
     model = fp16_from_fp32(quantized_model(b0_model, PlacementPolicy()))
     for tensor in model.graph.initializer:
-        if tensor.name == "blocks.1.1/Add.out.zero_point":
+        if tensor.name == ZERO_POINT:
             tensor.CopyFrom(numpy_helper.from_array(np.array(0, np.uint8), tensor.name))
     assert parsed(model)[1] == []
     assert {finding.rule for finding in lint_qdq(model)} == {"zero-point"}
@@ -72,7 +73,7 @@ def test_parser_takes_uint8_without_an_error_so_that_the_linter_must_not(b0_mode
 def test_parser_refuses_what_the_linter_refuses(b0_model: onnx.ModelProto) -> None:
     model = fp16_from_fp32(quantized_model(b0_model, PlacementPolicy()))
     for tensor in model.graph.initializer:
-        if tensor.name == "blocks.1.1/Add.out.zero_point":
+        if tensor.name == ZERO_POINT:
             tensor.CopyFrom(numpy_helper.from_array(np.array(3, np.int8), tensor.name))
     assert parsed(model)[1]
     assert lint_qdq(model)
