@@ -85,8 +85,8 @@ def observed_and_choosing(samples: SampleSet) -> tuple[SampleSet, SampleSet]:
     return SampleSet(samples.root, observed), SampleSet(samples.root, choosing or observed)
 
 
-def sensitivity_image_count(size: int) -> int:
-    """Returns how many images one-at-a-time measurements use: 64 up to 160 px, fewer for larger ones, at least 32."""
+def costly_pass_image_count(size: int) -> int:
+    """Returns how many images passes use that go layer by layer: 64 up to 160 px, fewer of larger ones, at least 32."""
     return int(np.clip(64 * _LARGEST_PIXELS / size**2, 32, 64)) // BATCH_SIZE * BATCH_SIZE
 
 

@@ -21,7 +21,7 @@ from calibration.int8_choices import (
     require_known_patterns,
     settled,
 )
-from calibration.int8_images import BATCH_SIZE, sensitivity_image_count
+from calibration.int8_images import BATCH_SIZE, costly_pass_image_count
 from calibration.int8_record import Int8Record
 from calibration.int8_recording import frontier_of_attempt, group_records
 from calibration.int8_workshop import Int8Workshop, image_auc
@@ -77,7 +77,7 @@ def measure_sensitivity(
         QuantizationError: A pattern matches no layer, or pins contradict each other.
     """
     require_known_patterns(workshop.groups, recipe)
-    batches = workshop.images.fitted.first(sensitivity_image_count(workshop.images.fitted.batches[0].shape[-1]))
+    batches = workshop.images.fitted.first(costly_pass_image_count(workshop.images.fitted.batches[0].shape[-1]))
     # Layers that round their weights only read inputs that are not equalized, and so do here.
     plain = workshop.narrowed(())
     weights = measured_sensitivity(

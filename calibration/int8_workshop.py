@@ -14,6 +14,7 @@ from calibration.bias_correction import sequential_corrections
 from calibration.equalization import equalized_from_fp32
 from calibration.fake_quantization import FakeQuantizer, with_added_biases
 from calibration.int8_from_table import int8_from_fp32, without_inferred_shapes
+from calibration.int8_images import costly_pass_image_count
 from calibration.int8_record import RepairRecord
 from calibration.layer_groups import groups_from_graph
 from calibration.layer_inputs import geometry_from_node
@@ -200,7 +201,8 @@ class Int8Workshop:
         rounding = self.overrides(placement, Repaired())
         before = self._judged(self.logits(self.images.judging, rounding))
         fitting = self.images.fitted.batches
-        found = reconstructed(self.graph, rounding, layers, self.geometries, self.biases, fitting)
+        few = self.images.fitted.first(costly_pass_image_count(self._size))
+        found = reconstructed(self.graph, rounding, layers, self.geometries, self.biases, few)
         repaired = self._kept(
             placement, Repaired(), Repaired(found.weights, found.corrections), before, _RECONSTRUCTION
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 from torch.nn import functional as F
 
 from calibration.graph_index import attribute
 
 if TYPE_CHECKING:
     import onnx
+    import torch
 
     from calibration.layers import Layer
 
@@ -88,7 +88,7 @@ def rows_of_windows(seen: torch.Tensor, positions: torch.Tensor, groups: int) ->
 
 def mean_row(seen: torch.Tensor, groups: int) -> torch.Tensor:
     """Returns the mean row (groups, columns) over all output positions, in float64."""
-    return seen.mean(dim=(0, 2, 3), dtype=torch.float64).reshape(groups, -1)
+    return seen.mean(dim=(2, 3)).double().mean(dim=0).reshape(groups, -1)
 
 
 def matrix_of_weight(weight: torch.Tensor, layer: Layer, groups: int) -> torch.Tensor:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # Rows that a batch contributes to the moments of a layer; neighbouring positions say much the same.
 _ROWS = 1024
+# Between two layers of a segment no more than this is kept.
+_KEPT_BYTES = 256 << 20
 # Of large windows fewer, so that they take no more memory than this many numbers.
 _NUMBERS = 1 << 24
 
@@ -75,19 +77,52 @@ def reconstructed(
     disturbed: list[State] | None = None
     for segment, states in swept_segments(graph, batches, "reconstructing"):
         disturbed = list(states) if disturbed is None else disturbed
+        walk = _Walk(graph, segment, states, disturbed)
         with torch.inference_mode():
             for layer in layers:
-                if not segment.holds(graph.position(layer.name)):
-                    continue
-                so_far = _with(graph, overrides, found, biases)
-                inputs = _inputs(graph, segment, layer, so_far, states, disturbed)
-                weight, correction = _reconstructed_layer(graph, layer, geometries[layer.name], inputs)
-                found.weights[layer.name] = weight
-                found.corrections[layer.name] = correction
-            so_far = _with(graph, overrides, found, biases)
-            for number, state in enumerate(disturbed):
-                disturbed[number] = graph.run(state, so_far, segment.begin, segment.end)
+                if segment.holds(graph.position(layer.name)):
+                    inputs = walk.inputs(layer, _with(graph, overrides, found, biases))
+                    weight, correction = _reconstructed_layer(graph, layer, geometries[layer.name], inputs)
+                    found.weights[layer.name] = weight
+                    found.corrections[layer.name] = correction
+            disturbed = walk.finished(_with(graph, overrides, found, biases))
     return found
+
+
+class _Walk:
+    """Both ways through a segment, from layer to layer: without rounding, and as the variant computes.
+
+    What was computed up to a layer is kept for the next one, unless that takes too much memory.
+    """
+
+    def __init__(self, graph: TorchGraph, segment: Segment, plain: Sequence[State], rough: Sequence[State]) -> None:
+        self._graph, self._segment = graph, segment
+        self._position = segment.begin
+        self._plain, self._rough = list(plain), list(rough)
+
+    def inputs(self, layer: Layer, overrides: Overrides) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yields what a layer reads, batch by batch: as it is, and as the variant has it."""
+        begin, end = self._position, self._graph.position(layer.name)
+        rounding = overrides.get((layer.name, 0))
+        for number, (plain, rough) in enumerate(zip(self._plain, self._rough, strict=True)):
+            plain_here = self._graph.run(plain, None, begin, end)
+            rough_here = self._graph.run(rough, overrides, begin, end)
+            if number == 0 and len(self._plain) * (_bytes(plain_here) + _bytes(rough_here)) <= _KEPT_BYTES:
+                self._position = end
+            if self._position == end:
+                self._plain[number], self._rough[number] = plain_here, rough_here
+            reads, will_read = plain_here[layer.activation], rough_here[layer.activation]
+            yield reads, will_read if rounding is None else rounding(will_read)
+
+    def finished(self, overrides: Overrides) -> list[State]:
+        """Returns what the variant has at the end of the segment."""
+        for number, state in enumerate(self._rough):
+            self._rough[number] = self._graph.run(state, overrides, self._position, self._segment.end)
+        return self._rough
+
+
+def _bytes(state: State) -> int:
+    return sum(value.nbytes for value in state.values())
 
 
 def _with(graph: TorchGraph, overrides: Overrides, found: Reconstruction, biases: Mapping[str, str]) -> Overrides:
@@ -96,23 +131,6 @@ def _with(graph: TorchGraph, overrides: Overrides, found: Reconstruction, biases
         **with_weights(graph, found.weights),
         **with_added_biases(graph, found.corrections, biases),
     }
-
-
-def _inputs(
-    graph: TorchGraph,
-    segment: Segment,
-    layer: Layer,
-    overrides: Overrides,
-    states: Sequence[State],
-    disturbed: Sequence[State],
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yields what a layer reads, batch by batch: as it is, and as the variant has it."""
-    end, kept = graph.position(layer.name), {layer.activation}
-    rounding = overrides.get((layer.name, 0))
-    for plain, rough in zip(states, disturbed, strict=True):
-        reads = {**plain, **graph.run(plain, None, segment.begin, end, kept)}[layer.activation]
-        will_read = {**rough, **graph.run(rough, overrides, segment.begin, end, kept)}[layer.activation]
-        yield reads, will_read if rounding is None else rounding(will_read)
 
 
 def _reconstructed_layer(

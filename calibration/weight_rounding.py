@@ -15,11 +15,18 @@ input is added to every variance.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from calibration.int8_from_table import scale_from_amax
 from calibration.ranges import LEVELS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
 
 # Between 0.05 and 0.3 the logit of a B5 hardly notices; see docs/int8.md.
 RIDGE = 0.1
@@ -63,8 +70,8 @@ class MomentSums:
         centred = disturbed - self._origin
         self._rows += centred.double().sum(1)
         self._lacks += lack.double().sum(1)
-        self._squares += (centred.transpose(1, 2) @ centred).double()
-        self._products += (centred.transpose(1, 2) @ lack).double()
+        self._squares += centred.transpose(1, 2) @ centred
+        self._products += centred.transpose(1, 2) @ lack
         self._count += disturbed.shape[1]
 
     def moments(self) -> Moments:
@@ -123,25 +130,53 @@ def rounded_with_compensation(weight: torch.Tensor, scale: torch.Tensor, covaria
     left = torch.gather(weight, 2, along_outputs)
     by_row = torch.gather(covariance, 1, order.unsqueeze(2).expand_as(covariance))
     sorted_covariance = torch.gather(by_row, 2, order.unsqueeze(1).expand_as(covariance))
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(sorted_covariance))
-    factor = torch.linalg.cholesky(inverse, upper=True)
-    steps = torch.empty_like(left)
+    factor = inverse_factor(sorted_covariance)
+    columns_first, small = left.transpose(1, 2).contiguous(), scale.cpu().numpy()
+    steps = torch.empty_like(columns_first)
     for begin in range(0, left.shape[2], _BLOCK):
         end = min(begin + _BLOCK, left.shape[2])
-        errors = _round_block(left, steps, scale, factor, begin, end)
-        left[:, :, end:] -= errors @ factor[:, begin:end, end:]
-    return torch.empty_like(steps).scatter_(2, along_outputs, steps)
+        block = columns_first[:, begin:end].cpu().numpy()
+        rounded, errors = (
+            torch.from_numpy(part).to(left) for part in _rounded_block(block, small, _numpy(factor, begin, end))
+        )
+        steps[:, begin:end] = rounded
+        columns_first[:, end:] -= factor[:, begin:end, end:].transpose(1, 2) @ errors
+    return torch.empty_like(left).scatter_(2, along_outputs, steps.transpose(1, 2).contiguous())
 
 
-def _round_block(
-    left: torch.Tensor, steps: torch.Tensor, scale: torch.Tensor, factor: torch.Tensor, begin: int, end: int
-) -> torch.Tensor:
-    """Rounds columns in place; returns their errors in the units in which later columns take them up."""
-    errors = torch.empty_like(left[:, :, begin:end])
-    for column in range(begin, end):
-        values = left[:, :, column]
-        steps[:, :, column] = torch.clamp(torch.round(values / scale), -LEVELS, LEVELS)
-        error = (values - steps[:, :, column] * scale) / factor[:, column, column].unsqueeze(1)
-        left[:, :, column + 1 : end] -= error.unsqueeze(2) * factor[:, column, column + 1 : end].unsqueeze(1)
-        errors[:, :, column - begin] = error
-    return errors
+def inverse_factor(covariance: torch.Tensor) -> torch.Tensor:
+    """Returns the upper triangular U with U^T U the inverse of a covariance (groups, K, K).
+
+    The Cholesky factor of the reversed matrix, reversed and inverted: half the work of inverting and factoring.
+    """
+    reversed_factor = torch.linalg.cholesky(covariance.flip(1, 2)).flip(1, 2)
+    identity = torch.eye(covariance.shape[1], dtype=covariance.dtype, device=covariance.device)
+    factor: torch.Tensor = torch.linalg.solve_triangular(reversed_factor, identity.expand_as(covariance), upper=True)
+    return factor
+
+
+def _numpy(factor: torch.Tensor, begin: int, end: int) -> Array:
+    square: Array = factor[:, begin:end, begin:end].cpu().numpy()
+    return square
+
+
+def _rounded_block(left: Array, scale: Array, factor: Array) -> tuple[Array, Array]:
+    """Rounds the columns of a block one after the other.
+
+    In NumPy, because there are thousands of columns, each so little work that PyTorch would mostly wait for itself.
+
+    Args:
+        left: (groups, columns, outputs); changed in place.
+        scale: (groups, outputs).
+        factor: (groups, columns, columns).
+
+    Returns:
+        The steps, and their errors in the units in which later blocks take them up.
+    """
+    steps, errors = np.empty_like(left), np.empty_like(left)
+    for column in range(left.shape[1]):
+        steps[:, column] = np.clip(np.rint(left[:, column] / scale), -LEVELS, LEVELS)
+        error = (left[:, column] - steps[:, column] * scale) / factor[:, column, column, None]
+        left[:, column + 1 :] -= factor[:, column, column + 1 :, None] * error[:, None]
+        errors[:, column] = error
+    return steps, errors

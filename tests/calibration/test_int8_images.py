@@ -10,10 +10,10 @@ from calibration import int8_images
 from calibration.celeb_df import samples_from_celeb_df
 from calibration.int8_images import (
     BATCH_SIZE,
+    costly_pass_image_count,
     fitted_images,
     image_warnings,
     int8_images_from_samples,
-    sensitivity_image_count,
 )
 from calibration.sampling import split_by_video
 from export.contract import InputContract
@@ -106,4 +106,4 @@ def test_first_gives_whole_batches(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("size", "count"), [(32, 64), (160, 64), (192, 32), (224, 32), (456, 32)])
 def test_larger_networks_are_measured_on_fewer_images(size: int, count: int) -> None:
-    assert sensitivity_image_count(size) == count
+    assert costly_pass_image_count(size) == count
