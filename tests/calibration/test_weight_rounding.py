@@ -9,13 +9,8 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from calibration.weight_rounding import (
-    MomentSums,
-    damped,
-    refitted,
-    rounded_with_compensation,
-    scales_of,
-)
+from calibration.weight_fitting import Moments, MomentSums, refitted
+from calibration.weight_rounding import rounded_with_compensation, scales_of
 
 
 def correlated_rows(seed: int, count: int, columns: int, offset: float = 0.0) -> torch.Tensor:
@@ -31,6 +26,12 @@ def sums_of(parts: list[tuple[torch.Tensor, torch.Tensor]]) -> MomentSums:
     for disturbed, undisturbed in parts:
         sums.update(disturbed.unsqueeze(0), undisturbed.unsqueeze(0))
     return sums
+
+
+def damped(parts: list[tuple[torch.Tensor, torch.Tensor]], ridge: float) -> Moments:
+    moments = sums_of(parts).moments()
+    moments.damp(ridge)
+    return moments
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -55,9 +56,9 @@ def test_refit_is_scikit_learns_ridge_regression_of_what_is_lost(seed: int, ridg
     undisturbed = correlated_rows(seed, count, columns, offset=1.0).double()
     disturbed = (undisturbed * 2).round() / 2
     weight = torch.from_numpy(np.random.default_rng(seed).normal(size=(outputs, columns)))
-    moments = sums_of([(disturbed.float(), undisturbed.float())]).moments()
-    found = refitted(weight.unsqueeze(0), moments, ridge)[0]
-    strength = ridge * float(moments.disturbed[0].diagonal().mean()) * count
+    parts = [(disturbed.float(), undisturbed.float())]
+    found = refitted(weight.unsqueeze(0), damped(parts, ridge))[0]
+    strength = ridge * float(np.var(disturbed.numpy(), axis=0).mean()) * count
     lost = ((undisturbed - disturbed) @ weight.T).numpy()
     expected = weight.numpy() + Ridge(alpha=strength).fit(disturbed.numpy(), lost).coef_
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-3, atol=1e-5)
@@ -68,8 +69,8 @@ def test_channels_that_are_all_noise_are_given_up_for_those_that_tell_the_same()
     noise = torch.from_numpy(np.random.default_rng(1).normal(size=(2000, 1))) * 5
     undisturbed = torch.cat([signal, signal], 1)
     disturbed = torch.cat([signal, signal + noise], 1)
-    moments = sums_of([(disturbed.float(), undisturbed.float())]).moments()
-    found = refitted(torch.tensor([[[0.0, 1.0]]], dtype=torch.float64), moments, 1e-4)[0, 0]
+    moments = damped([(disturbed.float(), undisturbed.float())], 1e-4)
+    found = refitted(torch.tensor([[[0.0, 1.0]]], dtype=torch.float64), moments)[0, 0]
     assert found[0] == pytest.approx(1.0, abs=0.02)
     assert found[1] == pytest.approx(0.0, abs=0.02)
 
@@ -77,7 +78,7 @@ def test_channels_that_are_all_noise_are_given_up_for_those_that_tell_the_same()
 def test_undisturbed_input_leaves_the_weight_alone() -> None:
     rows = correlated_rows(4, 50, 6)
     weight = torch.randn(1, 3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(refitted(weight, sums_of([(rows, rows)]).moments(), 0.1), weight)
+    assert torch.equal(refitted(weight, damped([(rows, rows)], 0.1)), weight)
 
 
 def textbook_rounding(weight: np.ndarray, scale: np.ndarray, covariance: np.ndarray) -> np.ndarray:
@@ -98,7 +99,7 @@ def textbook_rounding(weight: np.ndarray, scale: np.ndarray, covariance: np.ndar
 def test_rounding_is_the_textbooks(seed: int, columns: int) -> None:
     rows = correlated_rows(seed, 600, columns)
     weight = torch.from_numpy(np.random.default_rng(seed).normal(size=(1, 8, columns)))
-    covariance = damped(sums_of([(rows, rows)]).moments().disturbed, 0.05)
+    covariance = damped([(rows, rows)], 0.05).disturbed
     scale = 8 * scales_of(weight)  # coarse, so that many columns matter
     found = rounded_with_compensation(weight, scale, covariance)[0].numpy()
     expected = textbook_rounding(weight[0].numpy(), scale[0].numpy(), covariance[0].numpy())
@@ -110,7 +111,7 @@ def test_rounding_errs_less_than_the_nearest_step_on_other_rows(seed: int) -> No
     fitted, fresh = correlated_rows(seed, 4000, 40).double().split(2000)
     weight = torch.from_numpy(np.random.default_rng(seed).normal(size=(1, 16, 40)))
     scale = 16 * scales_of(weight)
-    covariance = damped(sums_of([(fitted.float(), fitted.float())]).moments().disturbed, 0.1)
+    covariance = damped([(fitted.float(), fitted.float())], 0.1).disturbed
     compensated = rounded_with_compensation(weight, scale, covariance) * scale.unsqueeze(2)
     nearest = torch.round(weight / scale.unsqueeze(2)) * scale.unsqueeze(2)
     centred = fresh - fitted.mean(0)
@@ -123,7 +124,7 @@ def test_rounding_of_two_columns_is_near_the_best_there_is(seed: int) -> None:
     rows = correlated_rows(seed, 500, 2)
     weight = torch.from_numpy(np.random.default_rng(seed).normal(size=(1, 6, 2)))
     scale = 30 * scales_of(weight)
-    covariance = damped(sums_of([(rows, rows)]).moments().disturbed, 0.01)
+    covariance = damped([(rows, rows)], 0.01).disturbed
     found = rounded_with_compensation(weight, scale, covariance)
 
     def error(steps: torch.Tensor, output: int) -> float:
@@ -141,7 +142,7 @@ def test_groups_are_rounded_by_themselves() -> None:
     generator = torch.Generator().manual_seed(3)
     weight = torch.randn(3, 2, 9, dtype=torch.float64, generator=generator)
     covariance = torch.stack(
-        [damped(sums_of([(rows, rows)]).moments().disturbed, 0.1)[0] for rows in correlated_rows(0, 900, 9).split(300)]
+        [damped([(rows, rows)], 0.1).disturbed[0] for rows in correlated_rows(0, 900, 9).split(300)]
     )
     scale = 20 * scales_of(weight)
     together = rounded_with_compensation(weight, scale, covariance)
@@ -155,9 +156,9 @@ def test_dead_and_constant_inputs_break_nothing() -> None:
     rows = torch.zeros(20, 30)
     rows[:, 0] = 5.0
     weight = torch.randn(1, 4, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-    moments = sums_of([(rows, rows + 0.25)]).moments()
-    refit = refitted(weight, moments, 0.1)
-    steps = rounded_with_compensation(refit, scales_of(refit), damped(moments.disturbed, 0.1))
+    moments = damped([(rows, rows + 0.25)], 0.1)
+    refit = refitted(weight, moments)
+    steps = rounded_with_compensation(refit, scales_of(refit), moments.disturbed)
     np.testing.assert_allclose(refit.numpy(), weight.numpy(), atol=1e-6)
     assert torch.isfinite(steps).all()
     assert steps.abs().max() == 127
