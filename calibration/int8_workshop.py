@@ -23,7 +23,7 @@ from calibration.logit_alignment import IDENTITY, Alignment, aligned, fitted_ali
 from calibration.logit_noise import sqnr_db, within_class_variance
 from calibration.qdq_lint import require_valid_qdq
 from calibration.reconstruction import reconstructed
-from calibration.torch_graph import TorchGraph
+from calibration.torch_graph import TorchGraph, torch_device
 from export.half_precision import fp16_from_fp32
 from export.runners import OnnxRunner
 
@@ -306,8 +306,3 @@ def image_auc(logits: NDArray[np.float64], is_fake: NDArray[np.bool_]) -> float:
     if np.all(is_fake) or not np.any(is_fake):
         return 0.5
     return float(mannwhitneyu(logits[is_fake], logits[~is_fake]).statistic) / int(is_fake.sum() * (~is_fake).sum())
-
-
-def torch_device() -> torch.device:
-    """Returns the GPU if PyTorch sees one, the CPU otherwise."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

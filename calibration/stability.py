@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from calibration.channel_statistics import channel_statistics_from_samples
 from calibration.equalization import equalized_from_fp32, tensors_to_measure
 from calibration.int8_images import SMALL_BATCH, Int8Images, fitted_images
-from calibration.int8_workshop import Int8Workshop, torch_device
+from calibration.int8_workshop import Int8Workshop
 from calibration.loading import BatchReader
 from calibration.observation import histograms_from_samples
 from calibration.placement import Arithmetic, Choice, placement_from_choices
@@ -16,7 +16,7 @@ from calibration.range_choice import RANGE_IMAGES, ranges_by_block_error
 from calibration.samples import SampleSet
 from calibration.sampling import calibration_sample, split_by_video
 from calibration.table import CalibrationTable
-from calibration.torch_graph import TorchGraph
+from calibration.torch_graph import TorchGraph, torch_device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

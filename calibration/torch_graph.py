@@ -133,6 +133,11 @@ class TorchGraph:
         return tuple(cuts)
 
 
+def torch_device() -> torch.device:
+    """Returns the GPU if PyTorch sees one, the CPU otherwise."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def _convolved(inputs: list[Any], attributes: Mapping[str, Any]) -> torch.Tensor:
     value, weight = inputs[:2]
     bias = inputs[2] if len(inputs) > 2 else None

@@ -88,7 +88,7 @@ def train_detector(
         {"train": samples.sha256},
         {
             "contract": contract.to_json(),
-            "plan": asdict(plan),
+            "plan": {name: value for name, value in asdict(plan).items() if value is not None},
             "bf16": bf16_is_fast(),
             "threads": torch.get_num_threads(),
             **versions_of("torch", "timm"),

@@ -23,7 +23,7 @@ from calibration.int8_images import (
 )
 from calibration.int8_making import make_int8, measure_sensitivity
 from calibration.int8_weights import make_weight_only, weight_only_record
-from calibration.int8_workshop import Int8Workshop, torch_device
+from calibration.int8_workshop import Int8Workshop
 from calibration.layers import Role, layers_from_graph
 from calibration.loading import BatchReader
 from calibration.observation import histograms_from_samples
@@ -41,7 +41,7 @@ from calibration.sampling import split_by_video
 from calibration.sensitivity import Measurement
 from calibration.stability import sampled_sets, stability_point
 from calibration.table import CalibrationTable, table_from_histograms
-from calibration.torch_graph import TorchGraph
+from calibration.torch_graph import TorchGraph, torch_device
 from export.errors import ArtifactError, DataError
 from export.progress import progress_bar
 from export.sidecar import Recipe, read_json, write_json

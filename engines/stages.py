@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import onnx
 from safetensors.torch import save as serialized_weights
 
+from calibration.int8_images import int8_images_from_samples
 from calibration.loading import BatchReader
+from calibration.pruning_repair import repaired_pruning
 from calibration.sampling import split_by_video
 from engines.int8_stages import Int8Stages
 from export.checkpoint import Detector, detector_from_checkpoint
@@ -102,19 +105,22 @@ class Stages:
         return stage(variant.sparsity_percent)
 
     def pruned_weights(self, percent: int) -> Artifact:
-        """Prunes the dense detector by NNCF and stores its weights."""
+        """Prunes the dense detector by NNCF, repairs it and stores its weights."""
         samples = self._calibration_samples(f"pruning to {percent} %")
+        dense_graph = self.fp32_graph(0)
         recipe = Recipe(
             "weights",
-            {"checkpoint": self.dense.sha256, "calibration": samples.sha256},
+            {"checkpoint": self.dense.sha256, "fp32": dense_graph.sha256, "calibration": samples.sha256},
             {"percent": percent, **versions_of("nncf", "torch", "timm")},
         )
 
         def write(path: Path) -> Mapping[str, Any]:
             adaptation, held_back = split_by_video(samples)
-            detector, facts = pruned_from_dense(self.dense, percent, self._images(adaptation), self._images(held_back))
-            path.write_bytes(serialized_weights(detector.module.state_dict()))
-            return {"pruning": facts.to_dict()}
+            pruned, facts = pruned_from_dense(self.dense, percent, self._images(adaptation), self._images(held_back))
+            images = int8_images_from_samples(samples, self.dense.contract.input)
+            repaired, steps = repaired_pruning(self.dense, pruned, onnx.load(dense_graph.path), images)
+            path.write_bytes(serialized_weights(repaired.module.state_dict()))
+            return {"pruning": {**facts.to_dict(), "repairs": [asdict(step) for step in steps]}}
 
         return self._store.obtain(
             self._run.model(f"p{percent:02d}"), recipe, write, self._expected_bytes(Precision.FP32)

@@ -1,0 +1,145 @@
+"""Reconstruction of a pruned network: the weights that are left take over, layer after layer, what the others did.
+
+Each layer in graph order is fitted to give from what the pruned layers before it make the output of the dense network
+(see `calibration.weight_fitting`) with those weights zero that a mask forbids: least squares from second moments of its
+input, without labels. What is left of the mean error is taken from its bias.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from calibration.fake_quantization import with_added_biases
+from calibration.layer_inputs import matrix_of_weight, weight_of_matrix
+from calibration.observed_input import PairedWalk, observed_input
+from calibration.segments import swept_segments
+from calibration.weight_fitting import refitted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from calibration.layer_inputs import LayerGeometry
+    from calibration.layers import Layer
+    from calibration.torch_graph import Overrides, State, TorchGraph
+
+# Half the weights of a layer are a far larger disturbance than rounding: moments may be trusted more.
+SPARSE_RIDGE = 0.03
+# Steps of conjugate gradients, and the share of the first residual's size (squared) at which they end.
+_MOST_STEPS = 50
+_TOLERANCE = 1e-6
+_TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class SparseReconstruction:
+    """What was fitted.
+
+    Attributes:
+        weights: Layer -> its weight, of its shape.
+        corrections: Layer -> what is added to its bias, of shape (outputs,), if it has one.
+    """
+
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    corrections: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def overrides(self, graph: TorchGraph, biases: Mapping[str, str]) -> Overrides:
+        """Returns what the fitted layers read in the place of their dense weights and biases."""
+        replaced: dict[tuple[str, int], partial[torch.Tensor]] = {
+            (name, 1): partial(_instead, weight) for name, weight in self.weights.items()
+        }
+        return {**replaced, **with_added_biases(graph, self.corrections, biases)}
+
+
+def sparse_reconstructed(
+    graph: TorchGraph,
+    layers: Sequence[Layer],
+    masks: Mapping[str, torch.Tensor],
+    geometries: Mapping[str, LayerGeometry],
+    biases: Mapping[str, str],
+    batches: Sequence[torch.Tensor],
+    ridge: float = SPARSE_RIDGE,
+) -> SparseReconstruction:
+    """Fits the layers of a pruned network.
+
+    Args:
+        graph: The dense FP32 graph.
+        layers: Layers to fit, in graph order.
+        masks: Layer -> bool of its weight's shape, False where the weight is to be zero. Layers without one stay dense.
+        geometries: Layer -> how it reads its input.
+        biases: Layer -> its bias initializer, if it has one.
+        batches: Normalized calibration images (N, 3, size, size) each.
+        ridge: Share of the mean variance of a layer's input that is added to every variance.
+    """
+    found = SparseReconstruction()
+    pruned: list[State] | None = None
+    for segment, states in swept_segments(graph, batches, "reconstructing"):
+        pruned = list(states) if pruned is None else pruned
+        walk = PairedWalk(graph, segment, states, pruned)
+        with torch.inference_mode():
+            for layer in layers:
+                if segment.holds(graph.position(layer.name)):
+                    inputs = walk.inputs(layer, found.overrides(graph, biases))
+                    mask = masks.get(layer.name)
+                    weight, correction = _fitted_layer(graph, layer, geometries[layer.name], mask, inputs, ridge)
+                    found.weights[layer.name] = weight
+                    if layer.name in biases:
+                        found.corrections[layer.name] = correction
+            pruned = walk.finished(found.overrides(graph, biases))
+    return found
+
+
+def _fitted_layer(
+    graph: TorchGraph,
+    layer: Layer,
+    geometry: LayerGeometry,
+    mask: torch.Tensor | None,
+    inputs: Iterator[tuple[torch.Tensor, torch.Tensor]],
+    ridge: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    weight = matrix_of_weight(graph.constants[layer.weight], layer, geometry.groups).double()
+    observed = observed_input(inputs, geometry)
+    observed.moments.damp(ridge)
+    fitted = refitted(weight, observed.moments)
+    if mask is not None:
+        kept = matrix_of_weight(mask.to(weight.device), layer, geometry.groups)
+        fitted = masked_least_squares(fitted, kept, observed.moments.disturbed)
+    return weight_of_matrix(fitted.float(), layer), observed.lacking(weight, fitted.float().double())
+
+
+def masked_least_squares(weight: torch.Tensor, kept: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
+    """Returns the weight with the wanted zeros whose output differs least from that of the weight given.
+
+    Each output has equations of its own, because each keeps other columns. Conjugate gradients solve them together, in
+    matrix products, preconditioned by the variances; every step lowers the error of every output.
+
+    Args:
+        weight: (groups, outputs, K), float64.
+        kept: bool (groups, outputs, K), False where the weight is to be zero.
+        covariance: (groups, K, K) of the input, positive definite.
+    """
+    variance = torch.diagonal(covariance, dim1=1, dim2=2).unsqueeze(1)
+    found = weight * kept
+    residual = ((weight - found) @ covariance) * kept
+    direction = residual / variance
+    size = (residual * direction).sum(dim=2, keepdim=True)
+    small = _TOLERANCE * size
+    for _ in range(_MOST_STEPS):
+        if bool((size <= small).all()):
+            break
+        change = (direction @ covariance) * kept
+        length = size / (direction * change).sum(dim=2, keepdim=True).clamp_min(_TINY)
+        found += length * direction
+        residual -= length * change
+        scaled = residual / variance
+        new_size = (residual * scaled).sum(dim=2, keepdim=True)
+        direction = scaled + new_size / size.clamp_min(_TINY) * direction
+        size = new_size
+    return found
+
+
+def _instead(value: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    return value
