@@ -15,6 +15,7 @@ SMALL = ("--backbone", "efficientnet_b0", "--size", "64", "--epochs", "2", "--vi
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # a minute alone, several on a machine that does other things
 def test_from_nothing_to_the_report_and_again_without_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
     assert main(["--out", str(out), *SMALL]) == 0
