@@ -3,7 +3,7 @@
 demo           what `signoff-demo` trains
 two-logits     two logits of which the first is fake, other statistics of normalization
 heavy-tailed   half the faces, training ended at a third of its schedule and never with frozen batch-norm statistics:
-               the statistics lag behind the weights, and single images explode
+               the statistics lag behind the weights, and single images may explode, depending on the number of threads
 
     python benchmarks/detectors.py --out runs/benchmark
     python benchmarks/detectors.py --out runs/benchmark --only two-logits

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     # Values (groups, outputs) of a column, and which column that is in each group (groups,) -> settled values.
     Settle = Callable[[Array, NDArray[np.int64]], Array]
 
-# Between 0.05 and 0.3 the logit of a B5 hardly notices; see docs/int8.md.
+# Between 0.05 and 0.3 the logit of a B5 hardly notices.
 RIDGE = 0.1
 # Variance of an input that is as good as constant; keeps the covariance of dead channels invertible.
 _DEAD = 1e-12
