@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from calibration.layer_inputs import mean_row, rows_of_windows, windows
+from calibration.segments import swept_segments
 from calibration.weight_fitting import Moments, MomentSums
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from calibration.layer_inputs import LayerGeometry
     from calibration.layers import Layer
@@ -57,6 +58,32 @@ class PairedWalk:
         for number, state in enumerate(self._rough):
             self._rough[number] = self._graph.run(state, overrides, self._position, self._segment.end)
         return self._rough
+
+
+def walked_layers(
+    graph: TorchGraph, layers: Sequence[Layer], batches: Sequence[torch.Tensor], overrides: Callable[[], Overrides]
+) -> Iterator[tuple[Layer, Iterator[tuple[torch.Tensor, torch.Tensor]]]]:
+    """Walks a network both ways, segment by segment, and stops at each layer with what it reads.
+
+    Args:
+        graph: The float graph.
+        layers: Where to stop, in graph order.
+        batches: Normalized images (N, 3, size, size) each.
+        overrides: Returns what the variant replaces by now; asked again at each layer, which may add to it.
+
+    Yields:
+        A layer, and its input batch by batch, as `PairedWalk.inputs` gives it; all of it must be read.
+    """
+    changed: list[State] | None = None
+    for segment, states in swept_segments(graph, batches, "reconstructing"):
+        walk = PairedWalk(graph, segment, states, states if changed is None else changed)
+        for layer in layers:
+            if segment.holds(graph.position(layer.name)):
+                with torch.inference_mode():
+                    inputs = walk.inputs(layer, overrides())
+                yield layer, inputs
+        with torch.inference_mode():
+            changed = walk.finished(overrides())
 
 
 def _bytes(state: State) -> int:

@@ -15,8 +15,7 @@ import torch
 from calibration.fake_quantization import with_added_biases, with_weights
 from calibration.int8_from_table import Int8Weight
 from calibration.layer_inputs import matrix_of_weight, weight_of_matrix
-from calibration.observed_input import PairedWalk, observed_input
-from calibration.segments import swept_segments
+from calibration.observed_input import observed_input, walked_layers
 from calibration.weight_fitting import RIDGE, refitted
 from calibration.weight_rounding import rounded_with_compensation, scales_of
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from calibration.layer_inputs import LayerGeometry
     from calibration.layers import Layer
-    from calibration.torch_graph import Overrides, State, TorchGraph
+    from calibration.torch_graph import Overrides, TorchGraph
 
 
 @dataclass(frozen=True)
@@ -60,18 +59,11 @@ def reconstructed(
         batches: Normalized calibration images (N, 3, size, size) each.
     """
     found = Reconstruction({}, {})
-    disturbed: list[State] | None = None
-    for segment, states in swept_segments(graph, batches, "reconstructing"):
-        disturbed = list(states) if disturbed is None else disturbed
-        walk = PairedWalk(graph, segment, states, disturbed)
+    for layer, inputs in walked_layers(graph, layers, batches, lambda: _with(graph, overrides, found, biases)):
         with torch.inference_mode():
-            for layer in layers:
-                if segment.holds(graph.position(layer.name)):
-                    inputs = walk.inputs(layer, _with(graph, overrides, found, biases))
-                    weight, correction = _reconstructed_layer(graph, layer, geometries[layer.name], inputs)
-                    found.weights[layer.name] = weight
-                    found.corrections[layer.name] = correction
-            disturbed = walk.finished(_with(graph, overrides, found, biases))
+            weight, correction = _reconstructed_layer(graph, layer, geometries[layer.name], inputs)
+        found.weights[layer.name] = weight
+        found.corrections[layer.name] = correction
     return found
 
 

@@ -15,8 +15,7 @@ import torch
 
 from calibration.fake_quantization import with_added_biases
 from calibration.layer_inputs import matrix_of_weight, weight_of_matrix
-from calibration.observed_input import PairedWalk, observed_input
-from calibration.segments import swept_segments
+from calibration.observed_input import observed_input, walked_layers
 from calibration.weight_fitting import refitted
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from calibration.layer_inputs import LayerGeometry
     from calibration.layers import Layer
-    from calibration.torch_graph import Overrides, State, TorchGraph
+    from calibration.torch_graph import Overrides, TorchGraph
 
 # Half the weights of a layer are a far larger disturbance than rounding: moments may be trusted more.
 SPARSE_RIDGE = 0.03
@@ -75,20 +74,13 @@ def sparse_reconstructed(
         ridge: Share of the mean variance of a layer's input that is added to every variance.
     """
     found = SparseReconstruction()
-    pruned: list[State] | None = None
-    for segment, states in swept_segments(graph, batches, "reconstructing"):
-        pruned = list(states) if pruned is None else pruned
-        walk = PairedWalk(graph, segment, states, pruned)
+    for layer, inputs in walked_layers(graph, layers, batches, lambda: found.overrides(graph, biases)):
         with torch.inference_mode():
-            for layer in layers:
-                if segment.holds(graph.position(layer.name)):
-                    inputs = walk.inputs(layer, found.overrides(graph, biases))
-                    mask = masks.get(layer.name)
-                    weight, correction = _fitted_layer(graph, layer, geometries[layer.name], mask, inputs, ridge)
-                    found.weights[layer.name] = weight
-                    if layer.name in biases:
-                        found.corrections[layer.name] = correction
-            pruned = walk.finished(found.overrides(graph, biases))
+            mask = masks.get(layer.name)
+            weight, correction = _fitted_layer(graph, layer, geometries[layer.name], mask, inputs, ridge)
+        found.weights[layer.name] = weight
+        if layer.name in biases:
+            found.corrections[layer.name] = correction
     return found
 
 
