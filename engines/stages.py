@@ -12,7 +12,7 @@ from safetensors.torch import save as serialized_weights
 
 from calibration.int8_images import int8_images_from_samples
 from calibration.loading import BatchReader
-from calibration.pruning_repair import repaired_pruning
+from pruning.repair import repaired_pruning
 from calibration.sampling import split_by_video
 from engines.int8_stages import Int8Stages
 from export.checkpoint import Detector, detector_from_checkpoint
@@ -20,7 +20,7 @@ from export.errors import DataError
 from export.half_precision import fp16_from_fp32
 from export.onnx_from_torch import OPSET, onnx_from_torch
 from export.parity import FP16_TOLERANCE, FP32_TOLERANCE, check_fp16_range, check_parity
-from export.pruning import pruned_from_dense
+from pruning.nncf_magnitude import pruned_from_dense
 from export.runners import OnnxRunner, TorchRunner
 from export.sidecar import Recipe
 from export.variant import Precision, Variant, name_from_parts

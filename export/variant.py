@@ -1,4 +1,4 @@
-"""The grammar of variant names: `baseline`, `q16`, `q8w`, `q32-p50`, `q8-p50` and their kin."""
+"""The grammar of variant names: `baseline`, `q16`, `q8w`, `q32-p50`, `q8-s50`, `q16-n24` and their kin."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from enum import Enum
 
 from export.errors import VariantError
 
-DEFAULT_VARIANTS = ("baseline", "q16", "q16-p50", "q32-p50", "q8", "q8-p50", "q8w")
-_PATTERN = re.compile(r"(?P<precision>q32|q16|q8w|q8)(-p(?P<percent>[0-9]{1,2}))?")
+DEFAULT_VARIANTS = ("baseline", "q16", "q16-p50", "q16-s50", "q32-p50", "q8", "q8-p50", "q8-s50", "q8w")
+SMALLEST_PERCENT, LARGEST_PERCENT = 1, 95
+_PATTERN = re.compile(r"(?P<precision>q32|q16|q8w|q8)(-(?P<pruning>.+))?")
+_PRUNING = re.compile(r"(?P<kind>[ps])(?P<percent>[0-9]{1,2})")
 
 
 class Precision(Enum):
@@ -24,6 +26,37 @@ class Precision(Enum):
     INT8_WEIGHTS = "q8w"
 
 
+class PruningKind(Enum):
+    """What pruning takes away; the value begins its token in a variant name.
+
+    `UNSTRUCTURED` sets single weights to zero, `STRUCTURED` removes channels for good, and `TWO_OF_FOUR` sets two of
+    any four neighbouring weights to zero, the pattern of sparse tensor cores.
+    """
+
+    UNSTRUCTURED = "p"
+    STRUCTURED = "s"
+    TWO_OF_FOUR = "n"
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """A way of pruning.
+
+    Attributes:
+        kind: What is taken away.
+        percent: Zeros among the weights of convolutions and linear layers (`UNSTRUCTURED`), parameters removed
+            (`STRUCTURED`), or 50, of the layers that take it (`TWO_OF_FOUR`).
+    """
+
+    kind: PruningKind
+    percent: int
+
+    @property
+    def name(self) -> str:
+        """Its token in a variant name: `p50`, `s50` or `n24`."""
+        return "n24" if self.kind is PruningKind.TWO_OF_FOUR else f"{self.kind.value}{self.percent:02d}"
+
+
 @dataclass(frozen=True)
 class Variant:
     """One row of the report.
@@ -31,22 +64,22 @@ class Variant:
     Attributes:
         name: Its name in the grammar.
         precision: Arithmetic of the exported graph.
-        sparsity_percent: Unstructured sparsity in percent, 0 for the dense model.
+        pruning: How the source model was pruned; None for the dense model.
     """
 
     name: str
     precision: Precision
-    sparsity_percent: int = 0
+    pruning: Pruning | None = None
 
     @property
     def source(self) -> str:
-        """The PyTorch model it is exported from: `dense` or `pNN`."""
-        return f"p{self.sparsity_percent}" if self.sparsity_percent else "dense"
+        """The PyTorch model it is exported from: `dense`, `p50`, `s50` or `n24`."""
+        return self.pruning.name if self.pruning else "dense"
 
     @property
     def needs_calibration(self) -> bool:
         """Whether calibration images determine it."""
-        return self.precision is Precision.INT8 or self.sparsity_percent > 0
+        return self.precision is Precision.INT8 or self.pruning is not None
 
 
 def variant_from_name(name: str) -> Variant:
@@ -58,17 +91,34 @@ def variant_from_name(name: str) -> Variant:
     if name == "baseline":
         return Variant(name, Precision.FP32)
     match = _PATTERN.fullmatch(name)
-    percent = int(match["percent"]) if match and match["percent"] else 0
-    if match is None or name == "q32" or (match["percent"] and not 1 <= percent <= 95):
+    if match is None or name == "q32":
         raise VariantError(
-            f"unknown variant {name!r}; expected baseline, q16, q8, q8w, or q32-pNN, q16-pNN, q8-pNN, q8w-pNN with "
-            "NN = 01..95 percent of zeroed weights"
+            f"unknown variant {name!r}; expected baseline, q16, q8, q8w, or one of q32, q16, q8, q8w with -pNN, -sNN "
+            "or -n24"
         )
-    return Variant(name, Precision(match["precision"]), percent)
+    pruning = pruning_from_name(match["pruning"]) if match["pruning"] else None
+    return Variant(name, Precision(match["precision"]), pruning)
 
 
-def name_from_parts(precision: Precision, sparsity_percent: int) -> str:
-    """Returns the name of the variant with this precision and sparsity."""
-    if sparsity_percent:
-        return f"{precision.value}-p{sparsity_percent:02d}"
+def pruning_from_name(name: str) -> Pruning:
+    """Parses a way of pruning: `pNN`, `sNN` or `n24`.
+
+    Raises:
+        VariantError: The name does not follow the grammar, or the percentage is out of range.
+    """
+    if name == "n24":
+        return Pruning(PruningKind.TWO_OF_FOUR, 50)
+    match = _PRUNING.fullmatch(name)
+    if match is None or not SMALLEST_PERCENT <= int(match["percent"]) <= LARGEST_PERCENT:
+        raise VariantError(
+            f"unknown pruning {name!r}; expected pNN (percent of the weights set to zero) or sNN (percent of the "
+            f"parameters removed) with NN from {SMALLEST_PERCENT:02d} to {LARGEST_PERCENT}, or n24 (2:4 sparsity)"
+        )
+    return Pruning(PruningKind(match["kind"]), int(match["percent"]))
+
+
+def name_from_parts(precision: Precision, pruning: Pruning | None = None) -> str:
+    """Returns the name of the variant with this precision and pruning."""
+    if pruning is not None:
+        return f"{precision.value}-{pruning.name}"
     return "baseline" if precision is Precision.FP32 else precision.value

@@ -13,9 +13,10 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "export": {"export"},
     "calibration": {"calibration", "export"},
-    "engines": {"engines", "calibration", "export"},
-    "evaluate": {"evaluate", "engines", "calibration", "export"},
-    "demo": {"demo", "evaluate", "engines", "calibration", "export"},
+    "pruning": {"pruning", "calibration", "export"},
+    "engines": {"engines", "pruning", "calibration", "export"},
+    "evaluate": {"evaluate", "engines", "pruning", "calibration", "export"},
+    "demo": {"demo", "evaluate", "engines", "pruning", "calibration", "export"},
 }
 GPU_PACKAGES = {"tensorrt", "tensorrt_rtx", "pycuda", "cuda"}
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "misc", "onnx", "tensorrt", "torch", "platform"}

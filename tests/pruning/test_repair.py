@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.pruning_repair import repaired_pruning
-from calibration.sparse_reconstruction import masked_least_squares
+from pruning.repair import repaired_pruning
+from pruning.reconstruction import masked_least_squares
 from export.onnx_from_torch import onnx_from_torch
-from export.pruning import pruned_from_dense
+from pruning.nncf_magnitude import pruned_from_dense
 from export.runners import TorchRunner
 from tests.calibration.workbench import labelled_images
 from tests.detectors import random_detector

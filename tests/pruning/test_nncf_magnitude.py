@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from export.errors import DataError
-from export.pruning import kept_layer_names, pruned_from_dense
+from pruning.nncf_magnitude import kept_layer_names, pruned_from_dense
 from export.runners import TorchRunner
 from tests.detectors import random_detector
 
