@@ -12,11 +12,12 @@ from evaluate.metrics import ConfusionCounts, RocCurve  # noqa: TC001  # as abov
 from evaluate.selection import Outcome  # noqa: TC001  # as above
 from export.errors import ArtifactError
 from export.sidecar import read_json, write_json
+from pruning.record import PruningRecord  # noqa: TC001  # as above
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-REPORT_SCHEMA = 2
+REPORT_SCHEMA = 3
 BYTES_PER_MIB = 1 << 20
 BASELINE = "baseline"
 
@@ -33,12 +34,18 @@ class EngineFile:
         file: Path relative to the run folder.
         size_bytes: Size on disk.
         sms: Compute capabilities it was built for, such as `8.9`; empty for a backend without a GPU.
+        download_bytes: Size compressed by Zstandard, as it would travel to a device; None if not measured.
+        sparse_eligible: Layers whose weights TensorRT found to have the 2:4 pattern; None if it told nothing.
+        sparse_picked: Those of them for which it chose a sparse kernel; None if it told nothing.
     """
 
     backend: str
     file: str
     size_bytes: int
     sms: tuple[str, ...] = ()
+    download_bytes: int | None = None
+    sparse_eligible: int | None = None
+    sparse_picked: int | None = None
 
     @property
     def size_mib(self) -> float:
@@ -83,7 +90,7 @@ class VariantResult:
     Attributes:
         name: Its name, such as `q8-p50`.
         precision: Arithmetic of its graph; `INT8 weights` are multiplied as FP16.
-        sparsity_percent: Unstructured sparsity, 0 for a dense model.
+        source: The PyTorch model that its graph was exported from: `dense`, or how that was pruned, such as `p50`.
         file: The file that was scored, relative to the run folder.
         size_bytes: Size of that file.
         graph_bytes: Size of its ONNX file, which every engine of it was built from.
@@ -96,11 +103,12 @@ class VariantResult:
         engines: Every engine built for it.
         comparison: Set by `evaluate.comparison`; None where there is no baseline.
         int8: What the making of its INT8 weights measured; None where it has none.
+        pruning: What the pruning of its source model did and measured; None for the dense model.
     """
 
     name: str
     precision: PrecisionName
-    sparsity_percent: int
+    source: str
     file: str
     size_bytes: int
     graph_bytes: int
@@ -113,6 +121,7 @@ class VariantResult:
     engines: tuple[EngineFile, ...] = ()
     comparison: Comparison | None = None
     int8: Int8Record | None = None
+    pruning: PruningRecord | None = None
 
     @property
     def size_mib(self) -> float:
