@@ -79,15 +79,16 @@ def sqnr_for_auc(auc: float, max_auc_drop: float) -> float:
     return _smallest_sqnr(lambda sqnr: expected_auc_drop(auc, 10 ** (-sqnr / 10)) - max_auc_drop)
 
 
-def sqnr_for_decisions(logits: Logits, is_fake: Labels) -> float:
-    """Returns the SQNR at which no more than `MAX_FLIP_SHARE` of the decisions are expected to flip.
+def sqnr_for_decisions(logits: Logits, is_fake: Labels, max_share: float = MAX_FLIP_SHARE) -> float:
+    """Returns the SQNR at which no more than a share of the decisions is expected to flip.
 
     Args:
         logits: FP32 logits (N,) of calibration images.
         is_fake: Their labels.
+        max_share: The largest acceptable share, 0 to 1.
     """
     variance = within_class_variance(logits, is_fake)
-    return _smallest_sqnr(lambda sqnr: expected_flips(logits, power_from_db(variance, sqnr)) - MAX_FLIP_SHARE)
+    return _smallest_sqnr(lambda sqnr: expected_flips(logits, power_from_db(variance, sqnr)) - max_share)
 
 
 def _smallest_sqnr(excess: Callable[[float], float]) -> float:

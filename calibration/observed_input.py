@@ -61,7 +61,11 @@ class PairedWalk:
 
 
 def walked_layers(
-    graph: TorchGraph, layers: Sequence[Layer], batches: Sequence[torch.Tensor], overrides: Callable[[], Overrides]
+    graph: TorchGraph,
+    layers: Sequence[Layer],
+    batches: Sequence[torch.Tensor],
+    overrides: Callable[[], Overrides],
+    label: str = "reconstructing",
 ) -> Iterator[tuple[Layer, Iterator[tuple[torch.Tensor, torch.Tensor]]]]:
     """Walks a network both ways, segment by segment, and stops at each layer with what it reads.
 
@@ -70,12 +74,13 @@ def walked_layers(
         layers: Where to stop, in graph order.
         batches: Normalized images (N, 3, size, size) each.
         overrides: Returns what the variant replaces by now; asked again at each layer, which may add to it.
+        label: What the progress bar says.
 
     Yields:
         A layer, and its input batch by batch, as `PairedWalk.inputs` gives it; all of it must be read.
     """
     changed: list[State] | None = None
-    for segment, states in swept_segments(graph, batches, "reconstructing"):
+    for segment, states in swept_segments(graph, batches, label):
         walk = PairedWalk(graph, segment, states, states if changed is None else changed)
         for layer in layers:
             if segment.holds(graph.position(layer.name)):

@@ -88,9 +88,9 @@ def measured_sensitivity(
         if finished <= len(done.logits):
             continue
         with torch.inference_mode():
-            states = _states_at_cuts(graph, segments, batch.to(graph.device))
-            logits = _logits(graph.run(states[max(states)], None, max(states)))
-            found = [_logits_behind(graph, states, candidate) - logits for candidate in candidates]
+            states = states_at_cuts(graph, segments, batch.to(graph.device))
+            logits = logits_behind(graph, states)
+            found = [logits_behind(graph, states, c.overrides, c.first_node) - logits for c in candidates]
         done.logits += logits.tolist()
         for candidate, errors in zip(candidates, found, strict=True):
             done.errors.setdefault(f"{candidate.group}|{candidate.arithmetic.value}", []).extend(errors.tolist())
@@ -98,12 +98,24 @@ def measured_sensitivity(
     return done
 
 
-def _logits_behind(graph: TorchGraph, states: Mapping[int, State], candidate: Candidate) -> NDArray[np.float64]:
-    position = max(cut for cut in states if cut <= graph.position(candidate.first_node))
-    return _logits(graph.run(states[position], candidate.overrides, position))
+def logits_behind(
+    graph: TorchGraph, states: Mapping[int, State], overrides: Overrides | None = None, first_node: str = ""
+) -> NDArray[np.float64]:
+    """Returns the logits (N,), computing only what lies behind a node.
+
+    Args:
+        graph: The FP32 graph.
+        states: What `states_at_cuts` returned.
+        overrides: What is replaced.
+        first_node: The first node that notices; without one nothing is replaced.
+    """
+    last = graph.position(first_node) if first_node else len(graph)
+    position = max(cut for cut in states if cut <= last)
+    return _logits(graph.run(states[position], overrides, position))
 
 
-def _states_at_cuts(graph: TorchGraph, segments: Sequence[Segment], images: torch.Tensor) -> dict[int, State]:
+def states_at_cuts(graph: TorchGraph, segments: Sequence[Segment], images: torch.Tensor) -> dict[int, State]:
+    """Runs normalized images (N, 3, size, size) and returns what is alive at the beginning of each segment."""
     states: dict[int, State] = {}
     state: State = {INPUT_NAME: images}
     position = 0

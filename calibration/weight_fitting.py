@@ -26,14 +26,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
-    # Values (groups, outputs) of a column, and which column that is in each group (groups,) -> settled values.
-    Settle = Callable[[Array, NDArray[np.int64]], Array]
+    Columns = NDArray[np.int64]
+    # Values (groups, outputs) of a column, and its number within its block -> settled values.
+    Settle = Callable[[Array, int], Array]
+    # A block of columns (groups, columns, outputs), the scale (groups, columns) of their costs, and which column of the
+    # weight each one is (groups, columns) -> what settles them.
+    BeginBlock = Callable[[Array, Array, Columns], Settle]
 
 # Between 0.05 and 0.3 the logit of a B5 hardly notices.
 RIDGE = 0.1
 # Variance of an input that is as good as constant; keeps the covariance of dead channels invertible.
 _DEAD = 1e-12
-_BLOCK = 64
+# Columns that are settled before the errors of all of them are taken up by the rest, in one matrix product.
+BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -106,34 +111,50 @@ def refitted(weight: torch.Tensor, moments: Moments) -> torch.Tensor:
     return weight + change.transpose(1, 2)
 
 
-def compensated(weight: torch.Tensor, covariance: torch.Tensor, settle: Settle) -> torch.Tensor:
-    """Settles weights column by column, the widest first, and lets the columns to come take up the error.
+class Compensation:
+    """Settles weights column by column and lets the columns to come take up the error.
+
+    Wide columns come first, because their errors are the largest and the most columns are left to take them up.
 
     Args:
-        weight: (groups, outputs, K), float64.
         covariance: (groups, K, K) of the input, positive definite.
-        settle: Rounds or prunes a column.
-
-    Returns:
-        The settled weight (groups, outputs, K).
+        run: Columns that stay neighbours: every `run` of them, counted from the first, keep their order. Divides K.
     """
-    order = torch.argsort(torch.diagonal(covariance, dim1=1, dim2=2), dim=1, descending=True)
-    along_outputs = order.unsqueeze(1).expand_as(weight)
-    left = torch.gather(weight, 2, along_outputs).transpose(1, 2).contiguous()
-    factor = inverse_factor(covariance, order)
-    columns = order.cpu().numpy()
-    result = torch.empty_like(left)
-    for begin in range(0, left.shape[1], _BLOCK):
-        end = min(begin + _BLOCK, left.shape[1])
-        square = factor[:, begin:end, begin:end].cpu().numpy()
-        block = _settled_block(left[:, begin:end].cpu().numpy(), square, columns[:, begin:end], settle)
-        settled, errors = (torch.from_numpy(part).to(left) for part in block)
-        result[:, begin:end] = settled
-        left[:, end:] -= factor[:, begin:end, end:].transpose(1, 2) @ errors
-    return torch.empty_like(weight).scatter_(2, along_outputs, result.transpose(1, 2).contiguous())
+
+    def __init__(self, covariance: torch.Tensor, run: int = 1) -> None:
+        variance = torch.diagonal(covariance, dim1=1, dim2=2).reshape(len(covariance), -1, run).sum(dim=2)
+        runs = torch.argsort(variance, dim=1, descending=True).unsqueeze(2)
+        self._order = (runs * run + torch.arange(run, device=covariance.device)).flatten(1)
+        self._factor = _inverse_factor(covariance, self._order)
+
+    @property
+    def cost_scale(self) -> torch.Tensor:
+        """(groups, K); a weight w that is lost costs (w / scale)^2 of squared output error, compensated."""
+        diagonal = torch.diagonal(self._factor, dim1=1, dim2=2)
+        return torch.empty_like(diagonal).scatter_(1, self._order, diagonal)
+
+    def settled(self, weight: torch.Tensor, begin: BeginBlock) -> torch.Tensor:
+        """Returns the settled weight (groups, outputs, K).
+
+        Args:
+            weight: (groups, outputs, K), float64.
+            begin: Gets a block of columns, with all earlier errors taken up, and returns what settles each of them.
+        """
+        along_outputs = self._order.unsqueeze(1).expand_as(weight)
+        left = torch.gather(weight, 2, along_outputs).transpose(1, 2).contiguous()
+        columns = self._order.cpu().numpy()
+        result = torch.empty_like(left)
+        for first in range(0, left.shape[1], BLOCK):
+            end = min(first + BLOCK, left.shape[1])
+            square = self._factor[:, first:end, first:end].cpu().numpy()
+            block = _settled_block(left[:, first:end].cpu().numpy(), square, columns[:, first:end], begin)
+            settled, errors = (torch.from_numpy(part).to(left) for part in block)
+            result[:, first:end] = settled
+            left[:, end:] -= self._factor[:, first:end, end:].transpose(1, 2) @ errors
+        return torch.empty_like(weight).scatter_(2, along_outputs, result.transpose(1, 2).contiguous())
 
 
-def inverse_factor(covariance: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+def _inverse_factor(covariance: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
     """Returns the upper triangular U with U^T U the inverse of a covariance (groups, K, K) in an order (groups, K).
 
     The Cholesky factor of the matrix in the opposite order, turned round and inverted: half the work, and far less
@@ -148,7 +169,7 @@ def inverse_factor(covariance: torch.Tensor, order: torch.Tensor) -> torch.Tenso
     return inverse
 
 
-def _settled_block(left: Array, factor: Array, columns: NDArray[np.int64], settle: Settle) -> tuple[Array, Array]:
+def _settled_block(left: Array, factor: Array, columns: Columns, begin: BeginBlock) -> tuple[Array, Array]:
     """Settles the columns of a block one after the other.
 
     In NumPy, because there are thousands of columns, each so little work that PyTorch would mostly wait for itself.
@@ -157,14 +178,15 @@ def _settled_block(left: Array, factor: Array, columns: NDArray[np.int64], settl
         left: (groups, columns, outputs); changed in place.
         factor: (groups, columns, columns).
         columns: (groups, columns), which column of the weight each one is.
-        settle: Rounds or prunes a column.
+        begin: As in `Compensation.settled`.
 
     Returns:
         The settled block, and its errors in the units in which later blocks take them up.
     """
+    settle = begin(left, np.diagonal(factor, axis1=1, axis2=2), columns)
     result, errors = np.empty_like(left), np.empty_like(left)
     for column in range(left.shape[1]):
-        result[:, column] = settle(left[:, column], columns[:, column])
+        result[:, column] = settle(left[:, column], column)
         error = (left[:, column] - result[:, column]) / factor[:, column, column, None]
         left[:, column + 1 :] -= factor[:, column, column + 1 :, None] * error[:, None]
         errors[:, column] = error

@@ -9,7 +9,7 @@ import torch
 
 from calibration.int8_from_table import scale_from_amax
 from calibration.ranges import LEVELS
-from calibration.weight_fitting import compensated
+from calibration.weight_fitting import Compensation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,8 +34,8 @@ def rounded_with_compensation(weight: torch.Tensor, scale: torch.Tensor, covaria
     """
     step = scale.cpu().numpy()
 
-    def to_nearest(values: NDArray[np.float64], _: NDArray[np.int64]) -> NDArray[np.float64]:
+    def to_nearest(values: NDArray[np.float64], _: int) -> NDArray[np.float64]:
         rounded: NDArray[np.float64] = np.clip(np.rint(values / step), -LEVELS, LEVELS) * step
         return rounded
 
-    return torch.round(compensated(weight, covariance, to_nearest) / scale.unsqueeze(2))
+    return torch.round(Compensation(covariance).settled(weight, lambda *_: to_nearest) / scale.unsqueeze(2))

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from export.errors import CheckpointError
+from export.narrowing import narrow_to_weights
 from export.sidecar import sha256_of_file
 
 if TYPE_CHECKING:
@@ -69,13 +70,14 @@ class Detector:
         return sum(parameter.numel() for parameter in self.module.parameters())
 
 
-def detector_from_checkpoint(path: Path, contract: ModelContract) -> Detector:
+def detector_from_checkpoint(path: Path, contract: ModelContract, *, narrowed: bool = False) -> Detector:
     """Loads a safetensors file or a PyTorch checkpoint without executing anything in it.
 
     Args:
         path: A bare state dict or one wrapped as `state_dict`, `model`, `net`, `model_state_dict` or an EMA of
             them (an EMA wins, as in timm); DataParallel and torch.compile prefixes are removed.
         contract: Declares the architecture and the head.
+        narrowed: Whether the network may have lost channels, as structured pruning leaves it.
 
     Raises:
         CheckpointError: The file is missing, damaged or holds pickled code, the architecture is unknown, or any
@@ -86,7 +88,10 @@ def detector_from_checkpoint(path: Path, contract: ModelContract) -> Detector:
     wrapper, weights = _unwrapped(_load(path), path)
     module = module_from_contract(contract)
     prefix = _prefix_at_stem(weights, module)
-    _load_strictly(module, {key.removeprefix(prefix): value for key, value in weights.items()}, path, contract)
+    weights = {key.removeprefix(prefix): value for key, value in weights.items()}
+    if narrowed:
+        narrow_to_weights(module, weights)
+    _load_strictly(module, weights, path, contract)
     module = with_fake_logit(module, contract).eval()
     return Detector(module, canonical_contract(contract), sha256_of_file(path), wrapper, prefix)
 

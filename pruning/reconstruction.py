@@ -1,8 +1,8 @@
 """Reconstruction of a pruned network: the weights that are left take over, layer after layer, what the others did.
 
 Each layer in graph order is fitted to give from what the pruned layers before it make the output of the dense network
-(see `calibration.weight_fitting`) with those weights zero that a mask forbids: least squares from second moments of its
-input, without labels. What is left of the mean error is taken from its bias.
+(see `calibration.weight_fitting`); then its zeros are chosen, and the weights that stay fitted once more: least squares
+from second moments of its input, without labels. What is left of the mean error is taken from its bias.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from calibration.observed_input import observed_input, walked_layers
 from calibration.weight_fitting import refitted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from calibration.layer_inputs import LayerGeometry
     from calibration.layers import Layer
     from calibration.torch_graph import Overrides, TorchGraph
+
+    # Weight (groups, outputs, K) and damped covariance (groups, K, K) of the input -> bool, which weights stay.
+    Choice = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 # Half the weights of a layer are a far larger disturbance than rounding: moments may be trusted more.
 SPARSE_RIDGE = 0.03
@@ -56,7 +59,7 @@ class SparseReconstruction:
 def sparse_reconstructed(
     graph: TorchGraph,
     layers: Sequence[Layer],
-    masks: Mapping[str, torch.Tensor],
+    choices: Mapping[str, Choice],
     geometries: Mapping[str, LayerGeometry],
     biases: Mapping[str, str],
     batches: Sequence[torch.Tensor],
@@ -67,7 +70,7 @@ def sparse_reconstructed(
     Args:
         graph: The dense FP32 graph.
         layers: Layers to fit, in graph order.
-        masks: Layer -> bool of its weight's shape, False where the weight is to be zero. Layers without one stay dense.
+        choices: Layer -> what chooses its zeros, from its refitted weight. Layers without one stay dense.
         geometries: Layer -> how it reads its input.
         biases: Layer -> its bias initializer, if it has one.
         batches: Normalized calibration images (N, 3, size, size) each.
@@ -76,8 +79,8 @@ def sparse_reconstructed(
     found = SparseReconstruction()
     for layer, inputs in walked_layers(graph, layers, batches, lambda: found.overrides(graph, biases)):
         with torch.inference_mode():
-            mask = masks.get(layer.name)
-            weight, correction = _fitted_layer(graph, layer, geometries[layer.name], mask, inputs, ridge)
+            choice = choices.get(layer.name)
+            weight, correction = _fitted_layer(graph, layer, geometries[layer.name], choice, inputs, ridge)
         found.weights[layer.name] = weight
         if layer.name in biases:
             found.corrections[layer.name] = correction
@@ -88,7 +91,7 @@ def _fitted_layer(
     graph: TorchGraph,
     layer: Layer,
     geometry: LayerGeometry,
-    mask: torch.Tensor | None,
+    choice: Choice | None,
     inputs: Iterator[tuple[torch.Tensor, torch.Tensor]],
     ridge: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -96,8 +99,8 @@ def _fitted_layer(
     observed = observed_input(inputs, geometry)
     observed.moments.damp(ridge)
     fitted = refitted(weight, observed.moments)
-    if mask is not None:
-        kept = matrix_of_weight(mask.to(weight.device), layer, geometry.groups)
+    if choice is not None:
+        kept = choice(fitted, observed.moments.disturbed)
         fitted = masked_least_squares(fitted, kept, observed.moments.disturbed)
     return weight_of_matrix(fitted.float(), layer), observed.lacking(weight, fitted.float().double())
 

@@ -1,0 +1,149 @@
+"""Finds the channels inside a block that can be removed without touching anything outside it, from the graph alone.
+
+Such are the middle channels of an inverted bottleneck: made by an expansion, filtered by a depthwise convolution, gated
+by squeeze-and-excitation and read by a projection. Channels that an addition combines belong to the residual stream,
+which all blocks share, and are left alone. No name of any architecture occurs here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from calibration.graph_index import GraphIndex, attribute
+from calibration.layers import POOL_OPS, Role, layers_from_graph
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import onnx
+
+    from calibration.layers import Layer
+
+_CHANNELWISE_OPS = frozenset({"Sigmoid", "Relu", "Clip", "HardSigmoid", "HardSwish", "Identity", "Mul"}) | POOL_OPS
+_PRUNED_ROLES = frozenset({Role.CONVOLUTION})
+
+
+@dataclass(frozen=True)
+class ChannelGroup:
+    """Channels that can be removed together.
+
+    Attributes:
+        writers: Layers that make them, one output per channel; the first is a convolution that mixes channels.
+        readers: Layers that read them and mix them; the last is not part of a squeeze-and-excitation gate.
+        channels: How many there are.
+    """
+
+    writers: tuple[Layer, ...]
+    readers: tuple[Layer, ...]
+    channels: int
+
+    @property
+    def name(self) -> str:
+        """The name of the last reader, whose output is what the removal must not change."""
+        return self.readers[-1].name
+
+    @property
+    def weight_count(self) -> int:
+        """Weights of all its layers."""
+        return sum(layer.weight_count for layer in (*self.writers, *self.readers))
+
+
+def channel_groups_from_graph(graph: onnx.GraphProto) -> tuple[ChannelGroup, ...]:
+    """Returns the groups, in graph order; no two have a layer in common, the ones with more weights win."""
+    index = GraphIndex(graph)
+    layers = {layer.name: layer for layer in layers_from_graph(graph)}
+    candidates = [_group_of(layer, layers, index) for layer in layers.values() if layer.role in _PRUNED_ROLES]
+    groups = [group for group in candidates if group is not None]
+    taken: set[str] = set()
+    chosen = set()
+    for group in sorted(groups, key=lambda group: -group.weight_count):
+        names = {layer.name for layer in (*group.writers, *group.readers)}
+        if not names & taken:
+            taken |= names
+            chosen.add(group.name)
+    return tuple(group for group in groups if group.name in chosen)
+
+
+@dataclass
+class _Search:
+    """What was found so far of one group."""
+
+    tensors: set[str]
+    writers: dict[str, Layer]
+    readers: dict[str, Layer] = field(default_factory=dict)
+
+
+def _group_of(first: Layer, layers: Mapping[str, Layer], index: GraphIndex) -> ChannelGroup | None:
+    search = _Search({first.output}, {first.name: first})
+    pending = [first.output]
+    while pending:
+        tensor = pending.pop()
+        if tensor in index.outputs:
+            return None
+        for use in index.uses[tensor]:
+            followed = _followed(use.node, search, layers, index)
+            if followed is None:
+                return None
+            pending += followed
+    readers = [search.readers[name] for name in layers if name in search.readers]
+    if not readers or readers[-1].role not in _PRUNED_ROLES:
+        return None
+    writers = [first, *(search.writers[name] for name in layers if name in search.writers and name != first.name)]
+    return ChannelGroup(tuple(writers), tuple(readers), first.weight_shape[first.channel_axis])
+
+
+def _followed(
+    node: onnx.NodeProto, search: _Search, layers: Mapping[str, Layer], index: GraphIndex
+) -> list[str] | None:
+    """Returns the tensors that hold the channels because of a node which reads them; None if it ends the group."""
+    layer = layers.get(node.name)
+    if layer is not None and layer.role is not Role.DEPTHWISE:
+        if attribute(node, "group", 1) != 1:
+            return None
+        search.readers[layer.name] = layer
+        return []
+    if layer is not None:
+        search.writers[layer.name] = layer
+    elif node.op_type not in _CHANNELWISE_OPS:
+        return None
+    found = [node.output[0]] if node.output[0] not in search.tensors else []
+    if node.op_type == "Mul":
+        gate = _gate_writers(node, search.tensors, layers, index)
+        if gate is None:
+            return None
+        search.writers.update({writer.name: writer for writer, _ in gate})
+        # What a gate's own tensors are used for besides is followed like any other use.
+        found += [tensor for _, tensors in gate for tensor in tensors if tensor not in search.tensors]
+    search.tensors.update(found)
+    return found
+
+
+def _gate_writers(
+    multiplication: onnx.NodeProto, tensors: set[str], layers: Mapping[str, Layer], index: GraphIndex
+) -> list[tuple[Layer, list[str]]] | None:
+    """Finds the layers that make a factor by which the channels are multiplied, and the tensors on the way.
+
+    Returns:
+        Nothing for a factor that comes from the channels themselves, as in SiLU, or that is the same for all of them;
+        None if the factor comes from elsewhere.
+    """
+    found = []
+    for factor in multiplication.input:
+        name, on_the_way = factor, list[str]()
+        constant = index.constant(name)
+        if constant is not None and constant.size == 1:
+            continue
+        while name not in tensors:
+            node = index.producers.get(name)
+            if node is None:
+                return None
+            on_the_way.append(name)
+            layer = layers.get(node.name)
+            if layer is not None and layer.role is Role.SQUEEZE_EXCITE:
+                found.append((layer, on_the_way))
+                break
+            if layer is not None or node.op_type not in _CHANNELWISE_OPS - {"Mul"} - POOL_OPS:
+                return None
+            name = node.input[0]
+    return found
