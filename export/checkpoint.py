@@ -69,13 +69,14 @@ class Detector:
         return sum(parameter.numel() for parameter in self.module.parameters())
 
 
-def detector_from_checkpoint(path: Path, contract: ModelContract) -> Detector:
+def detector_from_checkpoint(path: Path, contract: ModelContract, narrowed: bool = False) -> Detector:  # noqa: ARG001
     """Loads a safetensors file or a PyTorch checkpoint without executing anything in it.
 
     Args:
         path: A bare state dict or one wrapped as `state_dict`, `model`, `net`, `model_state_dict` or an EMA of
             them (an EMA wins, as in timm); DataParallel and torch.compile prefixes are removed.
         contract: Declares the architecture and the head.
+        narrowed: Whether channels may have been removed from the declared architecture.
 
     Raises:
         CheckpointError: The file is missing, damaged or holds pickled code, the architecture is unknown, or any

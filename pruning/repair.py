@@ -17,10 +17,10 @@ from calibration.layer_inputs import geometry_from_node
 from calibration.layers import Role, layers_from_graph
 from calibration.logit_alignment import fitted_alignment
 from calibration.logit_noise import sqnr_db, within_class_variance
-from pruning.reconstruction import sparse_reconstructed
 from calibration.torch_graph import TorchGraph, torch_device
 from export.runners import TorchRunner
 from export.unfolding import state_with_folded_weights
+from pruning.reconstruction import sparse_reconstructed
 
 if TYPE_CHECKING:
     import onnx

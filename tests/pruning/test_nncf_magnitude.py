@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from export.errors import DataError
-from pruning.nncf_magnitude import kept_layer_names, pruned_from_dense
 from export.runners import TorchRunner
+from pruning.nncf_magnitude import kept_layer_names, pruned_from_dense
 from tests.detectors import random_detector
 
 if TYPE_CHECKING:
