@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING
 from export import __version__
 from export.command import EXIT_LIMIT_MISSED, run_command, whole_number
 from export.errors import SignoffError, VariantError
-from export.variant import DEFAULT_VARIANTS, Precision, Variant, name_from_parts, variant_from_name
+from export.variant import (
+    DEFAULT_VARIANTS,
+    DENSE,
+    Precision,
+    Pruning,
+    Variant,
+    name_from_parts,
+    pruning_from_name,
+    variant_from_name,
+)
+from pruning.recipe import RECIPES as PRUNING_RECIPES
+from pruning.recipe import PruningRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,15 +40,19 @@ PRECISIONS = {
 }
 METHODS = ("auto", "mse", "percentile", "mean-max", "entropy", "minmax")
 RECIPES = ("accurate", "fast", "full", "minmax")
+DEFAULT_PRUNINGS = (DENSE, "p50", "s50")
+CURVE_VARIANTS = ("baseline", "q16", "q16-s20", "q16-s30", "q16-s40", "q16-s50")
+_PRUNING = PruningRecipe()  # what holds where no option says otherwise
 _EXAMPLE = """examples:
   build-engines --checkpoint b5.safetensors --calibration data/calibration --out runs/b5
   build-engines --checkpoint b5.pth --model b5.toml --calibration data --out runs/b5 --precision int8
   build-engines --checkpoint b5.pth --calibration data --out runs/b5 --variants baseline q16 q8 --dry-run
+  build-engines --checkpoint b5.pth --calibration data --out runs/b5 --pruning s30 --pruning-curve
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `build-engines`; returns 0, 2 if something the user can mend is wrong, 3 if an INT8 limit is missed."""
+    """Runs `build-engines`; returns 0, 2 if something the user can mend is wrong, 3 if a limit is missed."""
     arguments = parsed_arguments(argv)
     return run_command("build-engines", lambda: _run(arguments))
 
@@ -56,6 +71,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="run folder")
     _add_selection(parser.add_argument_group("what to build (default: " + " ".join(DEFAULT_VARIANTS) + ")"))
     _add_calibration(parser.add_argument_group("calibration"))
+    _add_pruning(parser.add_argument_group("pruning"))
     _add_int8(parser.add_argument_group("INT8"))
     _add_tensorrt(parser.add_argument_group("TensorRT"))
     return parser.parse_args(argv)
@@ -69,7 +85,13 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
         choices=tuple(PRECISIONS),
         help="variants of these precisions, and the baseline that they are compared with",
     )
-    group.add_argument("--sparsity", nargs="+", type=_percent, metavar="NN", help="percent of zeros (default: 0 50)")
+    group.add_argument(
+        "--pruning",
+        nargs="+",
+        metavar="NAME",
+        help="variants of these source models: dense, pNN (percent of the weights zero), sNN (percent of the "
+        f"parameters removed), n24 (2:4 sparsity); default with --precision: {' '.join(DEFAULT_PRUNINGS)}",
+    )
     group.add_argument(
         "--backend",
         nargs="+",
@@ -97,6 +119,36 @@ def _add_calibration(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--skip-unreadable", action="store_true", help="go on without images that do not decode")
 
 
+def _add_pruning(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--pruning-recipe",
+        choices=PRUNING_RECIPES,
+        default=_PRUNING.name,
+        help="accurate chooses what to prune by what it costs the logit; magnitude by the size of the weights, to "
+        "compare with (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-pruning-auc-drop",
+        type=_number,
+        default=_PRUNING.max_auc_drop,
+        metavar="X",
+        help="acceptable loss of AUC by pruning (default: %(default)s)",
+    )
+    group.add_argument(
+        "--distill-steps",
+        type=whole_number(0),
+        default=_PRUNING.distill_steps,
+        metavar="N",
+        help="most steps of distillation where limits are missed without, 0 for none (default: %(default)s)",
+    )
+    group.add_argument("--keep-dense", nargs="+", default=[], metavar="PATTERN", help="layers never pruned")
+    group.add_argument(
+        "--pruning-curve",
+        action="store_true",
+        help=f"also build {' '.join(CURVE_VARIANTS)}, so that the report shows size against AUC",
+    )
+
+
 def _add_int8(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--int8-recipe",
@@ -122,23 +174,44 @@ def _add_tensorrt(group: argparse._ArgumentGroup) -> None:
 
 
 def variants_from_arguments(
-    names: Sequence[str] | None, precisions: Sequence[str] | None, sparsity: Sequence[int] | None
+    names: Sequence[str] | None,
+    precisions: Sequence[str] | None,
+    prunings: Sequence[str] | None,
+    curve: bool = False,
 ) -> tuple[Variant, ...]:
-    """Resolves the three selecting options to variants.
+    """Resolves the selecting options to variants.
+
+    Args:
+        names: Exactly these.
+        precisions: All of these precisions, and the baseline.
+        prunings: All of these source models, and the baseline.
+        curve: Also those that show size against AUC.
 
     Raises:
         VariantError: A name is unknown, or names and filters are mixed.
     """
-    if names is not None:
-        if precisions is not None or sparsity is not None:
-            raise VariantError("--variants names exactly what to build; drop it, or drop --precision and --sparsity")
-        return tuple(dict.fromkeys(variant_from_name(name) for name in names))
-    if precisions is None and sparsity is None:
-        return tuple(variant_from_name(name) for name in DEFAULT_VARIANTS)
+    if names is not None and (precisions is not None or prunings is not None):
+        raise VariantError("--variants names exactly what to build; drop it, or drop --precision and --pruning")
+    if names is None:
+        names = _selected_names(precisions, prunings)
+    return tuple(dict.fromkeys(variant_from_name(name) for name in (*names, *(CURVE_VARIANTS if curve else ()))))
+
+
+def _selected_names(precisions: Sequence[str] | None, prunings: Sequence[str] | None) -> Sequence[str]:
+    if precisions is None and prunings is None:
+        return DEFAULT_VARIANTS
     wanted = [PRECISIONS[name] for name in precisions or PRECISIONS]
-    percents = list(sparsity) if sparsity is not None else [0, 50]
-    selected = [name_from_parts(precision, percent) for precision in wanted for percent in percents]
-    return tuple(variant_from_name(name) for name in dict.fromkeys(["baseline", *selected]))
+    sources = [_source_pruning(name) for name in prunings or DEFAULT_PRUNINGS]
+    return ["baseline", *(name_from_parts(precision, pruning) for precision in wanted for pruning in sources)]
+
+
+def _source_pruning(name: str) -> Pruning | None:
+    if name == DENSE:
+        return None
+    try:
+        return pruning_from_name(name)
+    except VariantError as error:
+        raise VariantError(f"{error}, or {DENSE} for none") from None
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -170,7 +243,9 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         out=arguments.out,
         checkpoint=arguments.checkpoint,
         contract=contract_from_toml(model_file),
-        variants=variants_from_arguments(arguments.variants, arguments.precision, arguments.sparsity),
+        variants=variants_from_arguments(
+            arguments.variants, arguments.precision, arguments.pruning, arguments.pruning_curve
+        ),
         backends=tuple(arguments.backend or default_backends()),
         calibration=arguments.calibration,
         calibration_images=arguments.calibration_images,
@@ -182,6 +257,12 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
             max_auc_drop=arguments.max_auc_drop,
             keep_float=tuple(arguments.keep_float),
             quantize=tuple(arguments.quantize),
+        ),
+        pruning=PruningRecipe(
+            name=arguments.pruning_recipe,
+            max_auc_drop=arguments.max_pruning_auc_drop,
+            distill_steps=arguments.distill_steps,
+            keep=tuple(arguments.keep_dense),
         ),
         skip_unreadable=arguments.skip_unreadable,
         stability=arguments.calibration_stability,
@@ -220,12 +301,6 @@ def _dotted_sm(text: str) -> str:
     if not digits.isdigit() or not 2 <= len(digits) <= 3:
         raise SignoffError(f"--sm {text}: expected an SM version such as 8.6 or 12.0")
     return f"{digits[:-1]}.{digits[-1]}"
-
-
-def _percent(text: str) -> int:
-    if not text.isdigit() or not 0 <= int(text) <= 95:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage from 0 to 95")
-    return int(text)
 
 
 def _number(text: str) -> float:

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from engines.store import ArtifactStore
     from export.contract import InputContract
     from export.sidecar import Artifact
+    from export.variant import Pruning
 
 _CHANNELS_BYTES = 3_000_000
 _TABLE_BYTES = 20_000
@@ -88,9 +89,9 @@ class Int8Stages:
         self._known_samples = samples
         self._recipe = recipe
 
-    def graph(self, fp32: Artifact, percent: int, expected_bytes: int) -> Artifact:
+    def graph(self, fp32: Artifact, pruning: Pruning | None, expected_bytes: int) -> Artifact:
         """Makes the INT8 graph with explicit Q/DQ; what is not INT8 becomes FP16."""
-        name = name_from_parts(Precision.INT8, percent)
+        name = name_from_parts(Precision.INT8, pruning)
         warnings = image_warnings(self._samples())  # first, because what is wrong is told before minutes of work
         parents = {"fp32": fp32, **self._measured(fp32, name)}
         recipe = Recipe(
@@ -111,7 +112,7 @@ class Int8Stages:
 
         return self._store.obtain(self._run.onnx(name), recipe, write, expected_bytes)
 
-    def weight_only_graph(self, fp32: Artifact, percent: int, expected_bytes: int) -> Artifact:
+    def weight_only_graph(self, fp32: Artifact, pruning: Pruning | None, expected_bytes: int) -> Artifact:
         """Stores the weights as INT8 and leaves the arithmetic to FP16; needs no calibration images."""
         samples = self._known_samples
         recipe = Recipe(
@@ -135,16 +136,16 @@ class Int8Stages:
             return facts
 
         return self._store.obtain(
-            self._run.onnx(name_from_parts(Precision.INT8_WEIGHTS, percent)), recipe, write, expected_bytes
+            self._run.onnx(name_from_parts(Precision.INT8_WEIGHTS, pruning)), recipe, write, expected_bytes
         )
 
-    def stability(self, fp32: Artifact, graph: Artifact, percent: int, pool: SampleSet) -> Artifact:
+    def stability(self, fp32: Artifact, graph: Artifact, pruning: Pruning | None, pool: SampleSet) -> Artifact:
         """Calibrates the variant anew with other images and other numbers of them; see `calibration.stability`.
 
         Args:
             fp32: The graph that the variant was made from.
             graph: The variant's graph, whose sidecar says which layers are INT8.
-            percent: Unstructured sparsity of both.
+            pruning: How the model of both was pruned.
             pool: All images that may be calibrated with.
         """
         judges = {sample.video for sample in split_by_video(self._samples())[1]}
@@ -167,7 +168,7 @@ class Int8Stages:
             return {"points": [point.to_dict() for point in points]}
 
         return self._store.obtain(
-            self._run.stability(name_from_parts(Precision.INT8, percent)), recipe, write, _TABLE_BYTES
+            self._run.stability(name_from_parts(Precision.INT8, pruning)), recipe, write, _TABLE_BYTES
         )
 
     def _samples(self) -> SampleSet:

@@ -13,12 +13,13 @@ from calibration.sampling import calibration_sample
 from engines.backend import BuildOptions, backend_from_name
 from engines.run_folder import RunFolder, locked
 from engines.spec import CalibrationSpec, EngineSpec, RunSpec, begin_spec, stored_checkpoint_path, write_spec
-from engines.stages import Stages
+from engines.stages import StageInputs, Stages
 from engines.store import ArtifactStore, Step
 from export.errors import DataError
 from export.progress import progress_bar
 from export.sidecar import read_artifact
 from export.variant import Precision, Variant
+from pruning.recipe import PruningRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ class BuildRequest:
         calibration_images: How many of its frames to use.
         seed: Seed of the choice of those frames.
         int8: How to make INT8 variants.
+        pruning: How to prune.
         options: How TensorRT builds.
         skip_unreadable: Goes on without calibration images that do not decode.
         stability: Also measures how much INT8 variants depend on their calibration images.
@@ -55,6 +57,7 @@ class BuildRequest:
     calibration_images: int = 256
     seed: int = 0
     int8: Int8Recipe = field(default_factory=Int8Recipe)
+    pruning: PruningRecipe = field(default_factory=PruningRecipe)
     options: BuildOptions = field(default_factory=BuildOptions)
     skip_unreadable: bool = False
     stability: bool = False
@@ -85,13 +88,12 @@ def build_engines(
 
 
 def missed_limits(request: BuildRequest) -> tuple[str, ...]:
-    """Returns a sentence for each limit that a built INT8 variant does not meet."""
+    """Returns a sentence for each limit that a pruned source model or a built INT8 variant does not meet."""
     run = RunFolder(request.out)
-    found = []
-    for variant in request.variants:
-        record = read_artifact(run.onnx(variant.name)).facts.get("int8")
-        found += [f"{variant.name}: {sentence}" for sentence in (record["missed"] if record else ())]
-    return tuple(found)
+    pruned = dict.fromkeys(variant.source for variant in request.variants if variant.pruning)
+    made = {source: read_artifact(run.model(source)).facts["pruning"] for source in pruned}
+    made |= {variant.name: read_artifact(run.onnx(variant.name)).facts.get("int8") for variant in request.variants}
+    return tuple(f"{name}: {sentence}" for name, record in made.items() if record for sentence in record["missed"])
 
 
 def _build(request: BuildRequest, store: ArtifactStore) -> tuple[Step, ...]:
@@ -100,7 +102,8 @@ def _build(request: BuildRequest, store: ArtifactStore) -> tuple[Step, ...]:
     for backend in backends:
         backend.versions()  # a missing package is told before hours of work, not after
     samples, unreadable = _sampled_calibration_set(request)
-    stages = Stages(run, store, request.checkpoint, request.contract, samples, request.int8)
+    inputs = StageInputs(request.checkpoint, request.contract, samples)
+    stages = Stages(run, store, inputs, request.int8, request.pruning)
     spec = _spec(run, request, stages.dense.sha256, samples, unreadable)
     if not store.dry_run:
         spec = begin_spec(run, spec)
@@ -108,7 +111,7 @@ def _build(request: BuildRequest, store: ArtifactStore) -> tuple[Step, ...]:
         for backend in backends:
             stages.engine(variant, backend, request.options)
         if request.stability and variant.precision is Precision.INT8:
-            stages.int8_stability(variant.sparsity_percent, _calibration_pool(request))
+            stages.int8_stability(variant.pruning, _calibration_pool(request))
     if not store.dry_run:
         write_spec(run, spec)
     return tuple(store.steps)
@@ -132,7 +135,8 @@ def _spec(run: RunFolder, request: BuildRequest, digest: str, samples: SampleSet
             identities=samples.identities,
         )
     checkpoint = stored_checkpoint_path(run, request.checkpoint)
-    return RunSpec(request.contract, checkpoint, digest, tuple(engines), calibration)
+    pruning = request.pruning.to_dict() if any(variant.pruning for variant in request.variants) else None
+    return RunSpec(request.contract, checkpoint, digest, tuple(engines), calibration, pruning)
 
 
 def _calibration_pool(request: BuildRequest) -> SampleSet:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from engines.run_folder import RunFolder
 
-SPEC_SCHEMA = 1
+SPEC_SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class RunSpec:
         checkpoint_sha256: Its digest.
         engines: Every engine built so far from this checkpoint and calibration set.
         calibration: The calibration set, or None.
+        pruning: The recipe that every pruned engine was made by, or None if there is no such engine.
     """
 
     contract: ModelContract
@@ -61,6 +62,7 @@ class RunSpec:
     checkpoint_sha256: str
     engines: tuple[EngineSpec, ...]
     calibration: CalibrationSpec | None
+    pruning: dict[str, Any] | None = None
 
     def variants_for(self, backend: str) -> tuple[Variant, ...]:
         """Returns the variants built for a backend.
@@ -108,6 +110,7 @@ def read_spec(run: RunFolder) -> RunSpec:
             checkpoint_sha256=str(record["checkpoint_sha256"]),
             engines=tuple(EngineSpec(variant_from_name(name), str(backend)) for name, backend in record["engines"]),
             calibration=_calibration_from_record(calibration) if calibration else None,
+            pruning=dict(record["pruning"]) if record["pruning"] else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{run.spec} is damaged ({error!r}); run build-engines with --out {run.root}") from error
@@ -116,8 +119,8 @@ def read_spec(run: RunFolder) -> RunSpec:
 def begin_spec(run: RunFolder, spec: RunSpec) -> RunSpec:
     """Reduces the stored spec to the engines that stay true while new ones are built, and returns the final spec.
 
-    A command that is killed half-way then leaves a spec that names no engine of another checkpoint, contract or
-    calibration set than it says.
+    A command that is killed half-way then leaves a spec that names no engine of another checkpoint, contract,
+    calibration set or pruning than it says.
     """
     kept = _still_true(run, spec)
     if kept is None:
@@ -128,6 +131,7 @@ def begin_spec(run: RunFolder, spec: RunSpec) -> RunSpec:
         spec,
         engines=tuple(dict.fromkeys([*kept.engines, *spec.engines])),
         calibration=spec.calibration or kept.calibration,
+        pruning=spec.pruning or kept.pruning,
     )
 
 
@@ -143,6 +147,7 @@ def write_spec(run: RunFolder, spec: RunSpec) -> None:
             "contract": spec.contract.to_json(),
             "engines": [[engine.variant.name, engine.backend] for engine in spec.engines],
             "calibration": _calibration_record(spec.calibration) if spec.calibration else None,
+            "pruning": spec.pruning,
         },
     )
 
@@ -165,10 +170,22 @@ def _still_true(run: RunFolder, spec: RunSpec) -> RunSpec | None:
             other.recipe,
         )
     )
-    engines = tuple(engine for engine in earlier.engines if same or not engine.variant.needs_calibration)
+    # Variants share their pruned source; one of an earlier recipe would be reported with the weights of the new one.
+    same_pruning = earlier.pruning is None or spec.pruning is None or earlier.pruning == spec.pruning
+    engines = tuple(
+        engine
+        for engine in earlier.engines
+        if (same or not engine.variant.needs_calibration) and (same_pruning or engine.variant.pruning is None)
+    )
     if not engines:
         return None
-    return replace(earlier, checkpoint=spec.checkpoint, engines=engines, calibration=one if same else None)
+    return replace(
+        earlier,
+        checkpoint=spec.checkpoint,
+        engines=engines,
+        calibration=one if same else None,
+        pruning=earlier.pruning if any(engine.variant.pruning for engine in engines) else None,
+    )
 
 
 def _calibration_record(calibration: CalibrationSpec) -> dict[str, Any]:

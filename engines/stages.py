@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +12,17 @@ from safetensors.torch import save as serialized_weights
 
 from calibration.int8_images import int8_images_from_samples
 from calibration.loading import BatchReader
-from pruning.repair import repaired_pruning
-from calibration.sampling import split_by_video
 from engines.int8_stages import Int8Stages
 from export.checkpoint import Detector, detector_from_checkpoint
 from export.errors import DataError
 from export.half_precision import fp16_from_fp32
 from export.onnx_from_torch import OPSET, onnx_from_torch
 from export.parity import FP16_TOLERANCE, FP32_TOLERANCE, check_fp16_range, check_parity
-from pruning.nncf_magnitude import pruned_from_dense
 from export.runners import OnnxRunner, TorchRunner
 from export.sidecar import Recipe
-from export.variant import Precision, Variant, name_from_parts
+from export.variant import Precision, Pruning, PruningKind, Variant, name_from_parts
 from export.versions import versions_of
+from pruning.making import pruned_detector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -39,10 +37,26 @@ if TYPE_CHECKING:
     from engines.store import ArtifactStore
     from export.contract import ModelContract
     from export.sidecar import Artifact
+    from pruning.recipe import PruningRecipe
 
 PARITY_IMAGES = 16
 _BATCH_SIZE = 8
 _BYTES_PER_WEIGHT = {Precision.FP32: 4.0, Precision.FP16: 2.0, Precision.INT8: 1.02, Precision.INT8_WEIGHTS: 1.02}
+
+
+@dataclass(frozen=True)
+class StageInputs:
+    """What every variant is made from.
+
+    Attributes:
+        checkpoint: The trained detector.
+        contract: What `model.toml` declares about it.
+        samples: The sampled calibration set, or None if there is none.
+    """
+
+    checkpoint: Path
+    contract: ModelContract
+    samples: SampleSet | None
 
 
 class Stages:
@@ -51,42 +65,42 @@ class Stages:
     Args:
         run: The run folder.
         store: Makes and reuses artifacts.
-        checkpoint: The trained detector.
-        contract: What `model.toml` declares about it.
-        samples: The sampled calibration set, or None if there is none.
-        recipe: How to make INT8 variants.
+        inputs: Detector and calibration set.
+        int8_recipe: How to make INT8 variants.
+        pruning_recipe: How to prune.
     """
 
     def __init__(
         self,
         run: RunFolder,
         store: ArtifactStore,
-        checkpoint: Path,
-        contract: ModelContract,
-        samples: SampleSet | None,
-        recipe: Int8Recipe,
+        inputs: StageInputs,
+        int8_recipe: Int8Recipe,
+        pruning_recipe: PruningRecipe,
     ) -> None:
         self._run = run
         self._store = store
-        self._checkpoint = checkpoint
-        self._contract = contract
-        self._samples = samples
-        self._recipe = recipe
+        self._inputs = inputs
+        self._int8_recipe = int8_recipe
+        self._pruning_recipe = pruning_recipe
 
     @cached_property
     def dense(self) -> Detector:
         """The detector of the checkpoint."""
-        return detector_from_checkpoint(self._checkpoint, self._contract)
+        return detector_from_checkpoint(self._inputs.checkpoint, self._inputs.contract)
 
     def engine(self, variant: Variant, backend: Backend, options: BuildOptions) -> Artifact:
         """Builds a variant's engine for one backend."""
         graph = self.graph(variant)
+        if variant.pruning and variant.pruning.kind is PruningKind.TWO_OF_FOUR:
+            options = replace(options, sparse_weights=True)
         recipe = Recipe(
             "engine",
             {"onnx": graph.sha256},
             {"backend": dict(backend.versions()), **backend.options_that_matter(options)},
         )
-        onnx_bytes = graph.size_bytes if graph.path.is_file() else self._expected_bytes(variant.precision)
+        expected = self._expected_bytes(variant.precision, variant.pruning)
+        onnx_bytes = graph.size_bytes if graph.path.is_file() else expected
         return self._store.obtain(
             self._run.engine(variant.name, backend.name, backend.suffix),
             recipe,
@@ -96,39 +110,45 @@ class Stages:
 
     def graph(self, variant: Variant) -> Artifact:
         """Exports a variant's ONNX graph."""
-        stage: Callable[[int], Artifact] = {
+        stage: Callable[[Pruning | None], Artifact] = {
             Precision.FP32: self.fp32_graph,
             Precision.FP16: self.fp16_graph,
             Precision.INT8: self.int8_graph,
             Precision.INT8_WEIGHTS: self.weight_only_graph,
         }[variant.precision]
-        return stage(variant.sparsity_percent)
+        return stage(variant.pruning)
 
-    def pruned_weights(self, percent: int) -> Artifact:
-        """Prunes the dense detector by NNCF, repairs it and stores its weights."""
-        samples = self._calibration_samples(f"pruning to {percent} %")
-        dense_graph = self.fp32_graph(0)
+    def pruned_weights(self, pruning: Pruning) -> Artifact:
+        """Prunes the dense detector, repairs it and stores its weights."""
+        samples = self._calibration_samples(f"pruning to {pruning.name}")
+        dense_graph = self.fp32_graph(None)
+        weights = self._run.model(pruning.name)
+        resume = weights.with_suffix(".resume.pt")
         recipe = Recipe(
             "weights",
             {"checkpoint": self.dense.sha256, "fp32": dense_graph.sha256, "calibration": samples.sha256},
-            {"percent": percent, **versions_of("nncf", "torch", "timm")},
+            {
+                "pruning": pruning.name,
+                "recipe": self._pruning_recipe.to_dict(),
+                **versions_of("nncf", "torch", "timm"),
+            },
         )
 
         def write(path: Path) -> Mapping[str, Any]:
-            adaptation, held_back = split_by_video(samples)
-            pruned, facts = pruned_from_dense(self.dense, percent, self._images(adaptation), self._images(held_back))
             images = int8_images_from_samples(samples, self.dense.contract.input)
-            repaired, steps = repaired_pruning(self.dense, pruned, onnx.load(dense_graph.path), images)
-            path.write_bytes(serialized_weights(repaired.module.state_dict()))
-            return {"pruning": {**facts.to_dict(), "repairs": [asdict(step) for step in steps]}}
+            graph = onnx.load(dense_graph.path)
+            detector, record = pruned_detector(self.dense, graph, pruning, self._pruning_recipe, images, resume)
+            path.write_bytes(serialized_weights(detector.module.state_dict()))
+            return {"pruning": record.to_dict()}
 
-        return self._store.obtain(
-            self._run.model(f"p{percent:02d}"), recipe, write, self._expected_bytes(Precision.FP32)
-        )
+        made = self._store.obtain(weights, recipe, write, self._expected_bytes(Precision.FP32, pruning))
+        if not self._store.dry_run:
+            resume.unlink(missing_ok=True)
+        return made
 
-    def fp32_graph(self, percent: int) -> Artifact:
+    def fp32_graph(self, pruning: Pruning | None) -> Artifact:
         """Exports the source model and compares it with PyTorch."""
-        weights = self.pruned_weights(percent).sha256 if percent else self.dense.sha256
+        weights = self.pruned_weights(pruning).sha256 if pruning else self.dense.sha256
         recipe = Recipe(
             "onnx",
             {"weights": weights},
@@ -140,7 +160,7 @@ class Stages:
         )
 
         def write(path: Path) -> Mapping[str, Any]:
-            detector = self.source(percent)
+            detector = self.source(pruning)
             model = onnx_from_torch(detector)
             onnx.save(model, path)
             parity = check_parity(
@@ -152,11 +172,11 @@ class Stages:
             )
             return {"parity": parity.to_dict(), "parameters": detector.parameter_count}
 
-        return self._obtain_graph(Precision.FP32, percent, recipe, write)
+        return self._obtain_graph(Precision.FP32, pruning, recipe, write)
 
-    def fp16_graph(self, percent: int) -> Artifact:
+    def fp16_graph(self, pruning: Pruning | None) -> Artifact:
         """Converts the FP32 graph and compares the two."""
-        fp32 = self.fp32_graph(percent)
+        fp32 = self.fp32_graph(pruning)
         recipe = Recipe("onnx", {"fp32": fp32.sha256}, {"precision": Precision.FP16.value, **versions_of("onnx")})
 
         def write(path: Path) -> Mapping[str, Any]:
@@ -168,26 +188,26 @@ class Stages:
             )
             return {"parity": parity.to_dict(), "largest_activation": peak}
 
-        return self._obtain_graph(Precision.FP16, percent, recipe, write)
+        return self._obtain_graph(Precision.FP16, pruning, recipe, write)
 
-    def int8_graph(self, percent: int) -> Artifact:
+    def int8_graph(self, pruning: Pruning | None) -> Artifact:
         """Quantizes the FP32 graph with explicit Q/DQ."""
-        return self._int8.graph(self.fp32_graph(percent), percent, self._expected_bytes(Precision.INT8))
+        return self._int8.graph(self.fp32_graph(pruning), pruning, self._expected_bytes(Precision.INT8, pruning))
 
-    def int8_stability(self, percent: int, pool: SampleSet) -> Artifact:
+    def int8_stability(self, pruning: Pruning | None, pool: SampleSet) -> Artifact:
         """Measures how much the INT8 graph depends on its calibration images."""
-        return self._int8.stability(self.fp32_graph(percent), self.int8_graph(percent), percent, pool)
+        return self._int8.stability(self.fp32_graph(pruning), self.int8_graph(pruning), pruning, pool)
 
-    def weight_only_graph(self, percent: int) -> Artifact:
+    def weight_only_graph(self, pruning: Pruning | None) -> Artifact:
         """Stores the FP32 graph's weights as INT8."""
-        expected = self._expected_bytes(Precision.INT8_WEIGHTS)
-        return self._int8.weight_only_graph(self.fp32_graph(percent), percent, expected)
+        expected = self._expected_bytes(Precision.INT8_WEIGHTS, pruning)
+        return self._int8.weight_only_graph(self.fp32_graph(pruning), pruning, expected)
 
-    def source(self, percent: int) -> Detector:
+    def source(self, pruning: Pruning | None) -> Detector:
         """Returns the PyTorch model that a variant is exported from."""
-        if not percent:
+        if pruning is None:
             return self.dense
-        return detector_from_checkpoint(self.pruned_weights(percent).path, self.dense.contract)
+        return detector_from_checkpoint(self.pruned_weights(pruning).path, self.dense.contract, narrowed=True)
 
     @cached_property
     def _int8(self) -> Int8Stages:
@@ -195,23 +215,25 @@ class Stages:
             self._run,
             self._store,
             self.dense.contract.input,
-            self._samples,
-            self._recipe,
+            self._inputs.samples,
+            self._int8_recipe,
         )
 
     def _obtain_graph(
-        self, precision: Precision, percent: int, recipe: Recipe, write: Callable[[Path], Mapping[str, Any]]
+        self, precision: Precision, pruning: Pruning | None, recipe: Recipe, write: Callable[[Path], Mapping[str, Any]]
     ) -> Artifact:
-        path = self._run.onnx(name_from_parts(precision, percent))
-        return self._store.obtain(path, recipe, write, self._expected_bytes(precision))
+        path = self._run.onnx(name_from_parts(precision, pruning))
+        return self._store.obtain(path, recipe, write, self._expected_bytes(precision, pruning))
 
-    def _expected_bytes(self, precision: Precision) -> int:
-        return int(_BYTES_PER_WEIGHT[precision] * self.dense.parameter_count) + 600_000
+    def _expected_bytes(self, precision: Precision, pruning: Pruning | None) -> int:
+        # Only removed channels make a file smaller; zeros are stored like any other number.
+        left = 1 - pruning.percent / 100 if pruning and pruning.kind is PruningKind.STRUCTURED else 1.0
+        return int(_BYTES_PER_WEIGHT[precision] * left * self.dense.parameter_count) + 600_000
 
     def _calibration_samples(self, purpose: str) -> SampleSet:
-        if self._samples is None:
+        if self._inputs.samples is None:
             raise DataError(f"{purpose} needs calibration images; pass --calibration DATA")
-        return self._samples
+        return self._inputs.samples
 
     def _reader(self, samples: tuple[Sample, ...]) -> BatchReader:
         return BatchReader(samples, self.dense.contract.input, _BATCH_SIZE)
@@ -226,10 +248,11 @@ class Stages:
         Two representations of one network must agree on any input, so noise is a fair, if unkind, judge.
         """
         contract = self.dense.contract.input
-        if self._samples is None:
+        if self._inputs.samples is None:
             noise = np.random.default_rng(0).standard_normal((PARITY_IMAGES, 3, contract.size, contract.size))
             return noise.astype(np.float32)
-        spread = self._samples.samples[:: max(1, len(self._samples.samples) // PARITY_IMAGES)][:PARITY_IMAGES]
+        samples = self._inputs.samples.samples
+        spread = samples[:: max(1, len(samples) // PARITY_IMAGES)][:PARITY_IMAGES]
         return np.concatenate(list(self._images(spread)))
 
 

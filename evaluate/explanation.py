@@ -17,6 +17,7 @@ from export.errors import ArtifactError
 from export.preprocessing import array_from_image, image_from_file
 from export.progress import progress_bar
 from export.sidecar import Recipe, read_artifact, read_json, sha256_of_file, sidecar_path, write_json
+from export.variant import DENSE, Variant
 from export.versions import versions_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from engines.spec import RunSpec
     from engines.store import ArtifactStore
     from evaluate.scores import ScoreSet
-    from export.variant import Variant
 
 _BATCH = 8
 
@@ -76,11 +76,11 @@ def explain_variants(
         CamError: The network has no class-activation map, or a map does not add up to its logit.
     """
     record = run.root / "results" / "heatmaps.list"
-    sources = {entry.variant.sparsity_percent for entry in scored}
+    sources = sorted({entry.variant.source for entry in scored})
     recipe = Recipe(
         "heatmaps",
         {f"scores of {entry.variant.name}": entry.scores_sha256 for entry in scored}
-        | {f"weights of {percent} % sparsity": _weights(run, spec, percent)[1] for percent in sources},
+        | {f"weights of {source}": _weights(run, spec, source)[1] for source in sources},
         {"count": DEFAULT_COUNT, **versions_of("torch", "timm", "pillow", "numpy")},
     )
     if not _complete(run, record):
@@ -100,10 +100,10 @@ def _draw(
 ) -> tuple[list[dict[str, str]], float]:
     _cached_image.cache_clear()
     pictures = [picture for entry in scored for picture in _pictures(entry)]
-    maps: dict[tuple[int, str], NDArray[np.float32]] = {}
-    for percent in sorted({picture.variant.sparsity_percent for picture in pictures}):
-        frames = sorted({p.frame for p in pictures if p.variant.sparsity_percent == percent})
-        maps.update({(percent, frame): m for frame, m in _maps(run, spec, percent, frames, data_root).items()})
+    maps: dict[tuple[str, str], NDArray[np.float32]] = {}
+    for source in sorted({picture.variant.source for picture in pictures}):
+        frames = sorted({p.frame for p in pictures if p.variant.source == source})
+        maps.update({(source, frame): m for frame, m in _maps(run, spec, source, frames, data_root).items()})
     limit = shared_limit(maps.values())
     contract = canonical_contract(spec.contract).input
     for entry in scored:
@@ -112,7 +112,7 @@ def _draw(
     for picture in progress_bar(pictures, "heatmaps", len(pictures), "picture"):
         path = heatmap_path(run.results(picture.variant.name), picture.outcome, picture.sample)
         image = _cached_image(data_root / picture.frame)
-        activation_map = maps[picture.variant.sparsity_percent, picture.frame]
+        activation_map = maps[picture.variant.source, picture.frame]
         write_heatmap(path, heatmap_from_map(image, contract, activation_map, limit))
         drawn.append(_entry(run, picture, path))
     return drawn, limit
@@ -127,9 +127,9 @@ def _pictures(entry: ScoredVariant) -> list[_Picture]:
 
 
 def _maps(
-    run: RunFolder, spec: RunSpec, percent: int, frames: Sequence[str], data_root: Path
+    run: RunFolder, spec: RunSpec, source: str, frames: Sequence[str], data_root: Path
 ) -> dict[str, NDArray[np.float32]]:
-    detector = _source(run, spec, percent)
+    detector = _source(run, spec, source)
     maps: dict[str, NDArray[np.float32]] = {}
     batches = [frames[start : start + _BATCH] for start in range(0, len(frames), _BATCH)]
     for batch in progress_bar(batches, "class-activation maps", len(batches), "batch"):
@@ -140,15 +140,17 @@ def _maps(
     return maps
 
 
-def _source(run: RunFolder, spec: RunSpec, percent: int) -> Detector:
-    path, _ = _weights(run, spec, percent)
-    return detector_from_checkpoint(path, canonical_contract(spec.contract) if percent else spec.contract)
+def _source(run: RunFolder, spec: RunSpec, source: str) -> Detector:
+    path, _ = _weights(run, spec, source)
+    if source == DENSE:
+        return detector_from_checkpoint(path, spec.contract)
+    return detector_from_checkpoint(path, canonical_contract(spec.contract), narrowed=True)
 
 
-def _weights(run: RunFolder, spec: RunSpec, percent: int) -> tuple[Path, str]:
+def _weights(run: RunFolder, spec: RunSpec, source: str) -> tuple[Path, str]:
     """Returns the file of a source model and its digest, checked."""
-    if percent:
-        artifact = read_artifact(run.model(f"p{percent:02d}"))
+    if source != DENSE:
+        artifact = read_artifact(run.model(source))
         return artifact.path, artifact.sha256
     checkpoint = spec.checkpoint_path(run)
     if not checkpoint.is_file():

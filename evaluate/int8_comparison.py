@@ -201,7 +201,7 @@ def _range_text(numbers: Iterable[str]) -> str:
 
 
 def _fp16_twin(variant: VariantResult, variants: Iterable[VariantResult]) -> VariantResult | None:
-    alike = (v for v in variants if v.precision == "FP16" and v.sparsity_percent == variant.sparsity_percent)
+    alike = (v for v in variants if v.precision == "FP16" and v.source == variant.source)
     return next(alike, None)
 
 

@@ -10,6 +10,7 @@ from evaluate.int8_section import int8_lines
 from evaluate.markdown_table import escaped, image_link, markdown_table
 from evaluate.number_text import diff_text, reduction_text
 from evaluate.visual_analysis import visual_analysis_lines
+from export.variant import DENSE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -148,11 +149,15 @@ def _provenance_lines(record: ReportRecord, number: int) -> list[str]:
         lines.append(f"- Calibration method: {escaped(calibration.method)}.")
     lines.append(f"- Network: {escaped(record.architecture)}. Evaluated {record.created_utc}.")
     lines += [
-        f"- {escaped(variant.name)}: {variant.precision}, {variant.sparsity_percent}% of weights zeroed, "
+        f"- {escaped(variant.name)}: {variant.precision} of {_source(variant)}, "
         f"{escaped(variant.file)} run by {escaped(variant.backend)}."
         for variant in record.variants
     ]
     return [*lines, *(f"- {escaped(name)}: {escaped(text)}" for name, text in record.environment.items())]
+
+
+def _source(variant: VariantResult) -> str:
+    return "the dense model" if variant.source == DENSE else f"the model pruned to {escaped(variant.source)}"
 
 
 def _model(variant: VariantResult, marks: Mapping[str, str]) -> str:

@@ -28,8 +28,9 @@ from evaluate.scoring import frame_scores_from_runner
 from evaluate.selection import Outcome, most_telling
 from export.errors import ArtifactError
 from export.sidecar import Artifact, Recipe, read_artifact
-from export.variant import Precision
+from export.variant import DENSE, Precision
 from export.versions import versions_of
+from pruning.record import PruningRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -210,7 +211,7 @@ def _variant_result(session: _Session, entry: _Evaluated, explanation: Explanati
     return VariantResult(
         name=variant.name,
         precision=_PRECISION_NAMES[variant.precision],
-        sparsity_percent=variant.sparsity_percent,
+        source=variant.source,
         file=entry.engine.path.relative_to(session.run.root).as_posix(),
         size_bytes=entry.engine.size_bytes,
         graph_bytes=entry.graph.size_bytes,
@@ -222,12 +223,19 @@ def _variant_result(session: _Session, entry: _Evaluated, explanation: Explanati
         samples={outcome: _report_samples(entry.scored, outcome, explanation) for outcome in Outcome},
         engines=_engine_files(session.run, session.spec, entry),
         int8=_int8_record(entry.graph),
+        pruning=_pruning_record(session.run, variant),
     )
 
 
 def _int8_record(graph: Artifact) -> Int8Record | None:
     stored = graph.facts.get("int8")
     return None if stored is None else decoded_from_json(Int8Record, stored)
+
+
+def _pruning_record(run: RunFolder, variant: Variant) -> PruningRecord | None:
+    if variant.pruning is None:
+        return None
+    return decoded_from_json(PruningRecord, read_artifact(run.model(variant.source)).facts.get("pruning"))
 
 
 def _report_samples(scored: ScoredVariant, outcome: Outcome, explanation: Explanation) -> tuple[ReportSample, ...]:
@@ -248,12 +256,16 @@ def _engine_files(run: RunFolder, spec: RunSpec, entry: _Evaluated) -> tuple[Eng
             continue
         capabilities = artifact.facts.get("compute_capabilities", [])
         versions = artifact.recipe.options["backend"]
+        sparsity = artifact.facts.get("sparsity", {})
         files.append(
             EngineFile(
                 backend=f"{name} {next(iter(versions.values()))}",
                 file=path.relative_to(run.root).as_posix(),
                 size_bytes=artifact.size_bytes,
                 sms=tuple(capabilities) if isinstance(capabilities, list) else (str(capabilities),),
+                download_bytes=artifact.facts.get("download_bytes"),
+                sparse_eligible=sparsity.get("eligible"),
+                sparse_picked=sparsity.get("picked"),
             )
         )
     return tuple(files)
@@ -292,7 +304,7 @@ def _warnings(spec: RunSpec, results: Sequence[VariantResult], evaluated: Sequen
     warnings = [
         f"{result.name}: AUC {result.auc:.4f} is below 0.5; the labels or fake_index of the model file look inverted"
         for result in results
-        if result.auc < 0.5 and result.precision == "FP32" and not result.sparsity_percent
+        if result.auc < 0.5 and result.precision == "FP32" and result.source == DENSE
     ]
     for result, entry in zip(results, evaluated, strict=True):
         if len(result.engines) < len(spec.backends_of(entry.scored.variant)):

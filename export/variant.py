@@ -9,6 +9,7 @@ from enum import Enum
 from export.errors import VariantError
 
 DEFAULT_VARIANTS = ("baseline", "q16", "q16-p50", "q16-s50", "q32-p50", "q8", "q8-p50", "q8-s50", "q8w")
+DENSE = "dense"
 SMALLEST_PERCENT, LARGEST_PERCENT = 1, 95
 _PATTERN = re.compile(r"(?P<precision>q32|q16|q8w|q8)(-(?P<pruning>.+))?")
 _PRUNING = re.compile(r"(?P<kind>[ps])(?P<percent>[0-9]{1,2})")
@@ -62,7 +63,7 @@ class Variant:
     """One row of the report.
 
     Attributes:
-        name: Its name in the grammar.
+        name: Its name in the grammar, with two digits for a percentage; every file of it is named so.
         precision: Arithmetic of the exported graph.
         pruning: How the source model was pruned; None for the dense model.
     """
@@ -74,7 +75,7 @@ class Variant:
     @property
     def source(self) -> str:
         """The PyTorch model it is exported from: `dense`, `p50`, `s50` or `n24`."""
-        return self.pruning.name if self.pruning else "dense"
+        return self.pruning.name if self.pruning else DENSE
 
     @property
     def needs_calibration(self) -> bool:
@@ -97,7 +98,8 @@ def variant_from_name(name: str) -> Variant:
             "or -n24"
         )
     pruning = pruning_from_name(match["pruning"]) if match["pruning"] else None
-    return Variant(name, Precision(match["precision"]), pruning)
+    precision = Precision(match["precision"])
+    return Variant(name_from_parts(precision, pruning), precision, pruning)
 
 
 def pruning_from_name(name: str) -> Pruning:

@@ -36,6 +36,12 @@ class PruningRecipe:
     def __post_init__(self) -> None:
         if self.name not in RECIPES:
             raise PruningError(f"unknown pruning recipe {self.name!r}; expected one of {', '.join(RECIPES)}")
+        if not 0 < self.max_auc_drop < 0.5:
+            raise PruningError(
+                f"an AUC drop of {self.max_auc_drop:g} by pruning; expected more than 0 and less than 0.5"
+            )
+        if self.distill_steps < 0:
+            raise PruningError(f"{self.distill_steps} steps of distillation; expected 0, for none, or more")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the recipe for a sidecar."""

@@ -76,7 +76,7 @@ def test_model_file_of_the_readme_is_valid(tmp_path: Path) -> None:
 
 
 def test_variants_of_the_readme_are_the_default_ones() -> None:
-    table = README[README.index("### Variants") : README.index("Default are these seven")]
+    table = README[README.index("### Variants") : README.index("Default are these nine")]
     assert set(re.findall(r"`((?:baseline|q)[a-z0-9-]*)`", table)) == set(DEFAULT_VARIANTS)
 
 

@@ -1,39 +1,84 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from engines.cli import parsed_arguments, variants_from_arguments
+from engines.cli import CURVE_VARIANTS, _request, main, parsed_arguments, variants_from_arguments
 from export.errors import VariantError
 from export.variant import DEFAULT_VARIANTS
+from pruning.errors import PruningError
+from pruning.recipe import PruningRecipe
+from tests.detectors import contract_for_tests, write_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engines.pipeline import BuildRequest
 
 
 def names(
-    variants: list[str] | None = None, precision: list[str] | None = None, sparsity: list[int] | None = None
+    variants: list[str] | None = None,
+    precision: list[str] | None = None,
+    pruning: list[str] | None = None,
+    curve: bool = False,
 ) -> list[str]:
-    return [variant.name for variant in variants_from_arguments(variants, precision, sparsity)]
+    return [variant.name for variant in variants_from_arguments(variants, precision, pruning, curve)]
 
 
-def test_default_is_the_report_of_seven() -> None:
+def test_default_is_the_report_of_nine() -> None:
     assert names() == list(DEFAULT_VARIANTS)
 
 
 def test_precision_brings_the_baseline_it_is_compared_with() -> None:
-    assert names(precision=["int8"]) == ["baseline", "q8", "q8-p50"]
-    assert names(precision=["int8-weights"], sparsity=[0]) == ["baseline", "q8w"]
+    assert names(precision=["int8"]) == ["baseline", "q8", "q8-p50", "q8-s50"]
+    assert names(precision=["int8-weights"], pruning=["dense"]) == ["baseline", "q8w"]
 
 
-def test_sparsity_selects_too() -> None:
-    assert names(precision=["fp16"], sparsity=[0]) == ["baseline", "q16"]
-    assert names(sparsity=[30]) == ["baseline", "q32-p30", "q16-p30", "q8-p30", "q8w-p30"]
+def test_pruning_selects_too() -> None:
+    assert names(precision=["fp16"], pruning=["dense"]) == ["baseline", "q16"]
+    assert names(precision=["fp16"], pruning=["s5", "n24"]) == ["baseline", "q16-s05", "q16-n24"]
+    assert names(pruning=["p30"]) == ["baseline", "q32-p30", "q16-p30", "q8-p30", "q8w-p30"]
+
+
+@pytest.mark.parametrize("pruning", ["p0", "s96", "x50", "n25", "50", "", "P50", "dense50"])
+def test_unknown_prunings_are_refused_with_all_that_is_known(pruning: str) -> None:
+    with pytest.raises(VariantError, match=rf"{pruning!r}; expected pNN .* sNN .* n24 .* or dense for none") as caught:
+        names(pruning=[pruning])
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_pruning_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = write_checkpoint(tmp_path, contract_for_tests())
+    assert main(["--checkpoint", str(checkpoint), "--out", str(tmp_path / "run"), "--pruning", "p0"]) == 2
+    told = capsys.readouterr().err
+    assert "unknown pruning 'p0'" in told
+    assert told.count("\n") == 1
+
+
+def test_the_curve_comes_on_top_of_what_is_selected() -> None:
+    assert names(["q8"], curve=True) == ["q8", *CURVE_VARIANTS]
+    assert names(precision=["fp16"], pruning=["s20"], curve=True) == [
+        "baseline",
+        "q16-s20",
+        "q16",
+        "q16-s30",
+        "q16-s40",
+        "q16-s50",
+    ]
+    assert names(curve=True) == [*DEFAULT_VARIANTS, "q16-s20", "q16-s30", "q16-s40"]
 
 
 def test_names_are_taken_as_they_are_and_once() -> None:
     assert names(["q8", "q16-p25", "q8"]) == ["q8", "q16-p25"]
+    assert names(["q16-s5", "q16-s05"]) == ["q16-s05"]
 
 
 def test_names_and_filters_exclude_each_other() -> None:
     with pytest.raises(VariantError, match="drop it, or drop"):
         names(["q8"], precision=["int8"])
+    with pytest.raises(VariantError, match="drop it, or drop"):
+        names(["q8"], pruning=["p50"])
 
 
 @pytest.mark.parametrize(
@@ -41,7 +86,9 @@ def test_names_and_filters_exclude_each_other() -> None:
     [
         ["--batch", "1,8"],
         ["--batch", "1,x,8"],
-        ["--sparsity", "96"],
+        ["--pruning-recipe", "random"],
+        ["--distill-steps", "-1"],
+        ["--max-pruning-auc-drop", "x"],
         ["--calibration-images", "0"],
         ["--precision", "int4"],
     ],
@@ -51,3 +98,21 @@ def test_mistyped_options_exit_with_2(arguments: list[str], capsys: pytest.Captu
         parsed_arguments(["--checkpoint", "x", "--out", "y", *arguments])
     assert stopped.value.code == 2
     assert arguments[0] in capsys.readouterr().err
+
+
+def requested(folder: Path, *options: str) -> BuildRequest:
+    checkpoint = write_checkpoint(folder, contract_for_tests())
+    return _request(parsed_arguments(["--checkpoint", str(checkpoint), "--out", str(folder), *options]))
+
+
+def test_pruning_options_reach_the_recipe(tmp_path: Path) -> None:
+    assert requested(tmp_path).pruning == PruningRecipe()
+    options = ("--pruning-recipe", "magnitude", "--max-pruning-auc-drop", "0.01", "--distill-steps", "0")
+    found = requested(tmp_path, *options, "--keep-dense", "conv_head", "blocks.0.*").pruning
+    assert found == PruningRecipe("magnitude", 0.01, distill_steps=0, keep=("conv_head", "blocks.0.*"))
+
+
+@pytest.mark.parametrize("drop", ["0", "-0.1", "0.5"])
+def test_a_limit_that_cannot_be_meant_is_refused(drop: str, tmp_path: Path) -> None:
+    with pytest.raises(PruningError, match="expected more than 0 and less than"):
+        requested(tmp_path, "--max-pruning-auc-drop", drop)

@@ -20,14 +20,14 @@ from evaluate.selection import Outcome
 FAKES, REALS = 340, 178
 MIB = 1 << 20
 
-# name, precision, sparsity, MiB, AUC, (TP, TN, FP, FN); AUCs carry a fifth digit that gives the reference's Diff.
+# name, precision, source, MiB, AUC, (TP, TN, FP, FN); AUCs carry a fifth digit that gives the reference's Diff.
 ROWS = (
-    ("baseline", "FP32", 0, 108.79, 0.95487, (292, 163, 15, 48)),
-    ("q16", "FP16", 0, 54.60, 0.95480, (291, 163, 15, 49)),
-    ("q16-p50", "FP16", 50, 54.60, 0.93340, (339, 50, 128, 1)),
-    ("q32-p50", "FP32", 50, 108.99, 0.93324, (339, 49, 129, 1)),
-    ("q8", "INT8", 0, 27.80, 0.75884, (339, 2, 176, 1)),
-    ("q8-p50", "INT8", 50, 27.80, 0.71194, (340, 0, 178, 0)),
+    ("baseline", "FP32", "dense", 108.79, 0.95487, (292, 163, 15, 48)),
+    ("q16", "FP16", "dense", 54.60, 0.95480, (291, 163, 15, 49)),
+    ("q16-p50", "FP16", "p50", 54.60, 0.93340, (339, 50, 128, 1)),
+    ("q32-p50", "FP32", "p50", 108.99, 0.93324, (339, 49, 129, 1)),
+    ("q8", "INT8", "dense", 27.80, 0.75884, (339, 2, 176, 1)),
+    ("q8-p50", "INT8", "p50", 27.80, 0.71194, (340, 0, 178, 0)),
 )
 
 NAMES = {
@@ -75,7 +75,7 @@ def reference_record(simulated: bool = False) -> ReportRecord:
 
 
 def drawn_roc(name: str, auc: float) -> RocCurve:
-    """Binormal scores of about this AUC (equal variances), one seed per sparsity so that twins nearly coincide."""
+    """Binormal scores of about this AUC (equal variances), one seed per source so that twins nearly coincide."""
     rng = np.random.default_rng(len(name.partition("-")[2]) + 7)
     # Phi(d / sqrt 2) = AUC, inverted by bisection of math.erf.
     low, high = 0.0, 5.0
@@ -86,8 +86,8 @@ def drawn_roc(name: str, auc: float) -> RocCurve:
     return roc_curve(is_fake, rng.normal(size=FAKES + REALS) + low * is_fake)
 
 
-def _variant(row: tuple[str, str, int, float, float, tuple[int, int, int, int]], simulated: bool) -> VariantResult:
-    name, precision, sparsity, mib, auc, (tp, tn, fp, fn) = row
+def _variant(row: tuple[str, str, str, float, float, tuple[int, int, int, int]], simulated: bool) -> VariantResult:
+    name, precision, source, mib, auc, (tp, tn, fp, fn) = row
     backend = "onnxruntime 1.22.0 (CPU)" if simulated else "tensorrt-rtx 1.7"
     reason = {
         "INT8": "INT8 is simulated by ONNX Runtime on the CPU",
@@ -98,7 +98,7 @@ def _variant(row: tuple[str, str, int, float, float, tuple[int, int, int, int]],
     return VariantResult(
         name=name,
         precision=precision,  # type: ignore[arg-type]  # the table above holds plain strings
-        sparsity_percent=sparsity,
+        source=source,
         file=f"onnx/{name}.onnx",
         size_bytes=size,
         graph_bytes=size,

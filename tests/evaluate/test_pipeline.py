@@ -95,3 +95,14 @@ def test_an_engine_of_an_earlier_graph_is_not_scored(tmp_path: Path) -> None:
     )
     with pytest.raises(ArtifactError, match="was built from another graph"):
         pipeline._evaluate(session, Q8)
+
+
+def test_what_a_backend_measured_of_an_engine_is_reported(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    graph = made(run.onnx("q8"), "graph", {}, {})
+    entry = evaluated(run, graph)
+    facts = {"download_bytes": 77, "sparsity": {"eligible": 12, "picked": 0}}
+    made(run.engine("q8", "tensorrt-rtx", ".plan"), "plan", {"onnx": graph.sha256}, facts)
+    plain, measured = pipeline._engine_files(run, SPEC, entry)
+    assert (plain.download_bytes, plain.sparse_eligible, plain.sparse_picked) == (None, None, None)
+    assert (measured.download_bytes, measured.sparse_eligible, measured.sparse_picked) == (77, 12, 0)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from pruning.repair import repaired_pruning
-from pruning.reconstruction import masked_least_squares
 from export.onnx_from_torch import onnx_from_torch
-from pruning.nncf_magnitude import pruned_from_dense
 from export.runners import TorchRunner
+from pruning.nncf_magnitude import pruned_from_dense
+from pruning.reconstruction import masked_least_squares
+from pruning.repair import repaired_pruning
 from tests.calibration.workbench import labelled_images
 from tests.detectors import random_detector
 
