@@ -184,17 +184,24 @@ def _dense_twin(record: ReportRecord, precision: PrecisionName) -> VariantResult
 
 
 def _saving(variant: VariantResult, engine: EngineFile | None, dense: VariantResult | None) -> PruningSaving:
-    twin = None
-    if engine is not None and dense is not None:
-        alike = (each for each in dense.engines if (each.backend, each.sms) == (engine.backend, engine.sms))
-        twin = next(alike, None)
+    graph_reduction = None if dense is None else _reduction(variant.graph_bytes, dense.graph_bytes)
+    twin = _engine_twin(engine, dense)
+    if engine is None or twin is None:
+        return PruningSaving(variant, engine, graph_reduction, None, None)
     return PruningSaving(
         variant=variant,
         engine=engine,
-        graph_reduction=_reduction(variant.graph_bytes, dense and dense.graph_bytes),
-        engine_reduction=_reduction(engine and engine.size_bytes, twin and twin.size_bytes),
-        download_reduction=_reduction(engine and engine.download_bytes, twin and twin.download_bytes),
+        graph_reduction=graph_reduction,
+        engine_reduction=_reduction(engine.size_bytes, twin.size_bytes),
+        download_reduction=_reduction(engine.download_bytes, twin.download_bytes),
     )
+
+
+def _engine_twin(engine: EngineFile | None, dense: VariantResult | None) -> EngineFile | None:
+    if engine is None or dense is None:
+        return None
+    alike = (each for each in dense.engines if (each.backend, each.sms) == (engine.backend, engine.sms))
+    return next(alike, None)
 
 
 def _reduction(pruned: int | None, dense: int | None) -> float | None:

@@ -49,7 +49,7 @@ def write_layer_plot(path: Path, source: str, pruning: PruningRecord) -> None:
     axes.bar(np.arange(len(ratios)), ratios, width=0.8, color=colours, linewidth=0, zorder=2)
     overall = 100.0 * pruning.mask_ratio
     axes.axhline(overall, color="black", linewidth=1.2, linestyle=_DASHES, zorder=3)
-    axes.set_xlim(-1.0, len(ratios))
+    axes.set_xlim(-0.8, len(ratios) - 0.2)
     axes.set_ylim(0.0, min(102.0, 1.1 * max([*ratios, _LOWEST_TOP])))
     axes.set_ylabel("weights gone or zero (%)")
     label_stages(axes, [layer.name for layer in pruning.layers], "layer, in graph order")

@@ -73,8 +73,8 @@ def pruning_reference_record(curve: bool = False) -> ReportRecord:
     prunings |= {f"s{percent}": b5_pruning("structured", percent) for percent in (20, 30, 40, 50)}
     lossy = Closeness(12.9, 0.982, 9)
     prunings["s50"] = replace(prunings["s50"], final=lossy, nearest_percent=38, missed=(MISSED,))
-    unlimited = {"min_sqnr_db": None, "max_auc_drop": None, "max_flip_share": None}
-    prunings["n24"] = replace(prunings["n24"], recipe="magnitude", fitted_images=0, **unlimited)
+    unlimited = replace(prunings["n24"], min_sqnr_db=None, max_auc_drop=None, max_flip_share=None)
+    prunings["n24"] = replace(unlimited, recipe="magnitude", fitted_images=0)
     rows = (*ROWS, *CURVE_ROWS) if curve else ROWS
     return ReportRecord(
         created_utc="2026-01-02T03:04:05Z",
