@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
+from evaluate.network_axis import label_stages
 from evaluate.plots import save_figure
 from export.sidecar import write_json
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from calibration.int8_record import ArithmeticName, FrontierPoint, GroupRecord, Int8Record
+    from calibration.int8_record import ArithmeticName, FrontierPoint, Int8Record
     from evaluate.int8_comparison import Sensitivity
 
 # Okabe and Ito's colours; float is hollow besides.
@@ -45,7 +44,6 @@ _NAMED_GROUPS = 3
 _LARGE, _SMALL = 6.0, 3.6
 # A group beyond it harms nothing; a compromise that much above the aim has next to nothing in INT8.
 _HIGHEST_DB, _HEADROOM_DB = 80.0, 25.0
-_MOST_TICKS = 12
 _COLOUR_MAP = "cividis"  # its steps look alike to all colour visions
 _LEGEND_ROWS = 3
 
@@ -97,7 +95,7 @@ def _draw_groups(axes: Axes, int8: Int8Record, sensitivity: Sensitivity) -> None
         axes.annotate(f"{rank}", (index, height), (5, -3), textcoords="offset points", fontsize=9, weight="bold")
     _draw_aim(axes, int8)
     axes.set_xlim(-1.5, len(int8.groups) + 0.5)
-    axes.set_xlabel(_label_stages(axes, int8.groups))
+    label_stages(axes, [group.name for group in int8.groups], "groups in network order")
     clipped = f"; what exceeds {_HIGHEST_DB:g} is drawn there" if _HIGHEST_DB in drawn else ""
     axes.set_ylabel(f"logit SQNR (dB{clipped})")
     axes.set_title("Each group alone in INT8 (higher is better)", fontsize=10)
@@ -107,28 +105,6 @@ def _draw_groups(axes: Axes, int8: Int8Record, sensitivity: Sensitivity) -> None
 def _draw_aim(axes: Axes, int8: Int8Record) -> None:
     if int8.min_sqnr_db is not None:
         axes.axhline(int8.min_sqnr_db, color=_GREY, linewidth=1.2, linestyle=_AIM_DASHES, zorder=1)
-
-
-def _label_stages(axes: Axes, groups: Sequence[GroupRecord]) -> str:
-    """Puts a tick in the middle of each run of groups that share two parts of their names; returns the axis label."""
-    label = "groups in network order"
-    runs: list[tuple[str, float]] = []
-    edges = []
-    for stage, members in groupby(range(len(groups)), lambda index: ".".join(groups[index].name.split(".")[:2])):
-        indices = list(members)
-        edges.append(indices[-1] + 0.5)
-        if len(indices) > 1:
-            runs.append((stage, (indices[0] + indices[-1]) / 2))
-    if not 2 <= len(runs) <= _MOST_TICKS:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        return f"{label}, by number"
-    roots = {stage.partition(".")[0] for stage, _ in runs}
-    root = roots.pop() if len(roots) == 1 else ""
-    axes.set_xticks([middle for _, middle in runs], [stage.removeprefix(f"{root}.") for stage, _ in runs])
-    axes.tick_params(axis="x", length=0)
-    for edge in edges[:-1]:
-        axes.axvline(edge, color="0.88", linewidth=0.8, zorder=0)
-    return f"{label}, by {root}.N" if root else label
 
 
 def _legend_columns(int8: Int8Record, sensitivity: Sensitivity) -> list[list[Line2D]]:

@@ -9,6 +9,8 @@ from evaluate.int8_comparison import int8_records, int8_warnings
 from evaluate.int8_section import int8_lines
 from evaluate.markdown_table import escaped, image_link, markdown_table
 from evaluate.number_text import diff_text, reduction_text
+from evaluate.pruning_comparison import pruned_sources, pruning_warnings
+from evaluate.pruning_section import pruning_lines
 from evaluate.visual_analysis import visual_analysis_lines
 from export.variant import DENSE
 
@@ -28,7 +30,8 @@ _QUALITY_ALIGNMENTS: tuple[Alignment, ...] = ("left", *("right",) * 9)
 def markdown_from_record(record: ReportRecord) -> str:
     """Returns the text of report.md; its image paths are relative to the report's folder."""
     marks = simulation_marks(record)
-    number = 7 if int8_records(record) else 6
+    int8_number = 7 if pruned_sources(record) else 6
+    number = int8_number + 1 if int8_records(record) else int8_number
     legend = HEATMAP_LEGEND if record.heatmap_limit is not None else None
     sections = [
         [f"# Deepfake Analysis Report (Backbone: {escaped(record.backbone)})", "---"],
@@ -37,7 +40,8 @@ def markdown_from_record(record: ReportRecord) -> str:
         [*_quality_lines(record, marks), ""],
         [*_visualization_lines(), ""],
         visual_analysis_lines(record, legend),
-        int8_lines(record, number=6),
+        pruning_lines(record, number=6),
+        int8_lines(record, int8_number),
         [*_engine_lines(record, number), ""],
         _provenance_lines(record, number + 1),
     ]
@@ -60,7 +64,8 @@ def _performance_lines(record: ReportRecord, marks: Mapping[str, str]) -> list[s
         f"the baseline; a variant is Stable if it loses at most {drop} AUC and Degraded if it loses more."
     )
     lines += [f"\n{mark} Simulated: {escaped(reason)}" for reason, mark in marks.items()]
-    lines += [f"\n**Warning:** {escaped(warning)}" for warning in (*record.warnings, *int8_warnings(record))]
+    warnings = (*record.warnings, *pruning_warnings(record), *int8_warnings(record))
+    lines += [f"\n**Warning:** {escaped(warning)}" for warning in warnings]
     return lines
 
 

@@ -9,6 +9,9 @@ from evaluate.int8_plot import write_sensitivity_plot
 from evaluate.int8_section import sensitivity_plot
 from evaluate.markdown import HEATMAP_LEGEND, ROC_PLOT, SIZE_PLOT, markdown_from_record
 from evaluate.plots import write_heatmap_legend, write_roc_plot, write_size_plot
+from evaluate.pruning_comparison import pruned_sources, ratio_curves
+from evaluate.pruning_plot import write_curve_plot, write_layer_plot
+from evaluate.pruning_section import CURVE_PLOT, layer_plot
 from evaluate.record import read_record, write_record
 from export.sidecar import write_text
 
@@ -30,6 +33,10 @@ def write_report(folder: Path, record: ReportRecord) -> tuple[Path, ...]:
     write_roc_plot(folder / ROC_PLOT, stored)
     if stored.heatmap_limit is not None:
         write_heatmap_legend(folder / HEATMAP_LEGEND, stored.heatmap_limit)
+    for source, pruning in pruned_sources(stored):
+        write_layer_plot(folder / layer_plot(source), source, pruning)
+    if curves := ratio_curves(stored):
+        write_curve_plot(folder / CURVE_PLOT, curves)
     for variant, int8 in int8_records(stored):
         if sensitivity := sensitivity_of_groups(int8):
             write_sensitivity_plot(folder / sensitivity_plot(variant.name), variant.name, int8, sensitivity)

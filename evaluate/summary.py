@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from evaluate.int8_comparison import int8_warnings
 from evaluate.markdown import simulation_marks
 from evaluate.number_text import diff_text, reduction_text
+from evaluate.pruning_comparison import pruning_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,8 @@ def summary_from_record(record: ReportRecord, paths: Sequence[Path] = ()) -> str
     marks = simulation_marks(record)
     table = _aligned([_HEADER, *(_row(variant, marks.get(variant.simulation, "")) for variant in record.variants)])
     notes = [f"{mark} simulated: {reason}" for reason, mark in marks.items()]
-    notes += [f"warning: {warning}" for warning in (*record.warnings, *int8_warnings(record))]
+    warnings = (*record.warnings, *pruning_warnings(record), *int8_warnings(record))
+    notes += [f"warning: {warning}" for warning in warnings]
     blocks = [table, notes, [str(path) for path in paths]]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
