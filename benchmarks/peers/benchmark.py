@@ -136,7 +136,7 @@ class Benchmark:
             },
             "lint": lambda: {"code": code_digest("calibration")},
             "tensorrt": lambda: versions_of("tensorrt_rtx"),
-            "weights": lambda: {"code": code_digest("benchmarks/peers")},
+            "weights": lambda: {"fp32": sha256_of_file(self._job.fp32_graph), "code": code_digest("benchmarks/peers")},
             "speed": lambda: {"fp32": sha256_of_file(self._job.fp32_graph), **versions_of("onnxruntime")},
         }
         return inputs[step]()

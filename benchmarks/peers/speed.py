@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from statistics import median
+from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from peers.job import Job
 
 BATCHES = (1, 8)
-_TURNS = 12
+# One thread does the same work, and whatever else runs on the machine disturbs it least.
+THREADS = 1
+_TURNS = 20
 _RUNS_PER_TURN = 3
 
 
@@ -30,31 +32,37 @@ def speed_of_graph(job: Job, graph: Path) -> Mapping[str, Any]:
     Images are real ones, because random input leaves the range in which a network's activations usually lie.
     """
     images = calibration_images(job)
-    with OnnxRunner(job.fp32_graph) as dense, OnnxRunner(graph) as own:
+    with OnnxRunner(job.fp32_graph, THREADS) as dense, OnnxRunner(graph, THREADS) as own:
         # A set smaller than the batch is repeated.
         batches = [np.array(images[np.arange(size) % len(images)]) for size in BATCHES]
         return {"batches": [{"batch": len(batch), **_in_turns(dense, own, batch)} for batch in batches]}
 
 
 def _in_turns(dense: OnnxRunner, own: OnnxRunner, batch: NDArray[np.float32]) -> dict[str, Any]:
-    seconds: tuple[list[float], list[float]] = ([], [])
+    dense_seconds, own_seconds = [], []
     for turn in range(_TURNS):
         # Who begins alternates, too.
-        pair = [(dense, seconds[0]), (own, seconds[1])]
+        pair = [(dense, dense_seconds), (own, own_seconds)]
         for runner, taken in pair if turn % 2 == 0 else reversed(pair):
-            # Not counted: caches hold the other graph's weights, and the other session's threads may still spin.
-            runner.infer(batch)
-            taken.extend(_seconds(runner, batch) for _ in range(_RUNS_PER_TURN))
-    dense_median, own_median = median(seconds[0]), median(seconds[1])
+            taken.append(_seconds(runner, batch))
+    # The two of a turn ran next to each other; what slows the machine for longer than that cancels out.
+    ratios = [of_dense / of_own for of_dense, of_own in zip(dense_seconds, own_seconds, strict=True)]
+    low, middle, high = quantiles(ratios, n=4)
     return {
-        "runs": _TURNS * _RUNS_PER_TURN,
-        "dense_ms": 1000 * dense_median,
-        "ms": 1000 * own_median,
-        "speedup": dense_median / own_median,
+        "turns": _TURNS,
+        "dense_ms": 1000 * median(dense_seconds),
+        "ms": 1000 * median(own_seconds),
+        "speedup": middle,
+        "quartiles": [low, high],
     }
 
 
 def _seconds(runner: OnnxRunner, batch: NDArray[np.float32]) -> float:
-    started = time.perf_counter()
+    """Returns the median of a turn's runs; the first is not counted, because caches hold the other graph's weights."""
     runner.infer(batch)
-    return time.perf_counter() - started
+    taken = []
+    for _ in range(_RUNS_PER_TURN):
+        started = time.perf_counter()
+        runner.infer(batch)
+        taken.append(time.perf_counter() - started)
+    return median(taken)

@@ -72,11 +72,11 @@ def tensorrt(_job: Job, _method: Method, graph: Path) -> Mapping[str, Any]:
     return plan_of_graph(graph)
 
 
-def weights(_job: Job, _method: Method, graph: Path) -> Mapping[str, Any]:
+def weights(job: Job, _method: Method, graph: Path) -> Mapping[str, Any]:
     """Counts parameters, zeros and multiplications."""
     from peers.graph_size import size_of_graph
 
-    return size_of_graph(graph)
+    return {**size_of_graph(graph), "dense_parameters": size_of_graph(job.fp32_graph)["parameters"]}
 
 
 def speed(job: Job, _method: Method, graph: Path) -> Mapping[str, Any]:
