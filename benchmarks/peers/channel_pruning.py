@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-import torch_pruning as tp
+import torch_pruning as tp  # type: ignore[import-untyped]
 from torch import nn
 
 from export.errors import BackendError
@@ -33,7 +33,7 @@ def prune_channels(job: Job, method: Method, graph: Path) -> Mapping[str, Any]:
     def pruned(ratio: float) -> nn.Module:
         if settings["channels"] == "random-mid":
             return _without_random_channels(detector, ratio, settings["seed"])
-        return _without_small_channels(detector, ratio)
+        return _without_small_channels(detector, ratio, settings["round_to"])
 
     dense = detector.parameter_count
     ratio, share = ratio_of_share(lambda trial: _parameter_count(pruned(trial)) / dense, settings["share"])
@@ -41,7 +41,7 @@ def prune_channels(job: Job, method: Method, graph: Path) -> Mapping[str, Any]:
     images = 0
     if settings["batch_norm"]:
         images = len(job.calibration_set.samples)
-        _re_estimate_batch_norm(module, calibration_batches(job))
+        _re_estimate_batch_norm(module, calibration_batches(job, settings["batch_norm"]))
     write_pruned(detector, module, graph)
     far = "" if abs(share - settings["share"]) <= _NEAR else ", as near as these channels come"
     remark = f"ratio {ratio:.4f} leaves {100 * share:.1f} % of the parameters{far}"
@@ -57,7 +57,7 @@ def _example(detector: Detector) -> torch.Tensor:
     return torch.zeros(1, 3, size, size)
 
 
-def _without_small_channels(detector: Detector, ratio: float) -> nn.Module:
+def _without_small_channels(detector: Detector, ratio: float, round_to: int | None) -> nn.Module:
     module = copy.deepcopy(detector.module)
     pruner = tp.pruner.MagnitudePruner(
         module,
@@ -66,6 +66,7 @@ def _without_small_channels(detector: Detector, ratio: float) -> nn.Module:
         global_pruning=True,
         pruning_ratio=ratio,
         ignored_layers=[module.get_classifier()],  # type: ignore[operator]  # a method of every timm model
+        round_to=round_to,
     )
     pruner.step()
     return module
@@ -81,7 +82,8 @@ def _without_random_channels(detector: Detector, ratio: float, seed: int) -> nn.
     dependencies = tp.DependencyGraph().build_dependency(module, _example(detector))
     # The same seed gives every trial of the bisection the same order of removal.
     rng = np.random.default_rng(seed)
-    for layer in (block.conv_pw for block in blocks):
+    for block in blocks:
+        layer = cast("nn.Conv2d", block.conv_pw)
         order = rng.permutation(layer.out_channels)
         removed = order[: min(round(ratio * len(order)), len(order) - 1)].tolist()
         if removed:

@@ -40,7 +40,8 @@ def prune_by_nncf(job: Job, method: Method, graph: Path) -> Mapping[str, Any]:
     images = 0
     if method.settings["batch_norm"]:
         images = len(job.calibration_set.samples)
-        masked = nncf.batch_norm_adaptation(masked, calibration_dataset=nncf.Dataset(list(calibration_batches(job))))
+        batches = list(calibration_batches(job, method.settings["batch_norm"]))
+        masked = nncf.batch_norm_adaptation(masked, calibration_dataset=nncf.Dataset(batches))
     module, pruned = _burned_in(masked, detector.module)
     write_pruned(detector, module, graph)
     remark = f"{pruned} of {len(_layers(detector.module))} layers pruned at {ratio:.4f}"

@@ -39,7 +39,8 @@ def speed_of_graph(job: Job, graph: Path) -> Mapping[str, Any]:
 
 
 def _in_turns(dense: OnnxRunner, own: OnnxRunner, batch: NDArray[np.float32]) -> dict[str, Any]:
-    dense_seconds, own_seconds = [], []
+    dense_seconds: list[float] = []
+    own_seconds: list[float] = []
     for turn in range(_TURNS):
         # Who begins alternates, too.
         pair = [(dense, dense_seconds), (own, own_seconds)]

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from peers.job import Job
 
-_BATCH = 16
-
 
 def detector_of_job(job: Job) -> Detector:
     """Loads the dense detector."""
@@ -34,10 +32,10 @@ def write_pruned(detector: Detector, module: nn.Module, graph: Path) -> None:
     onnx.save(onnx_from_torch(replace(detector, module=module.eval(), sha256="")), graph)
 
 
-def calibration_batches(job: Job) -> Iterator[torch.Tensor]:
+def calibration_batches(job: Job, size: int) -> Iterator[torch.Tensor]:
     """Yields all calibration images in a random order, so that a batch has the statistics of the set."""
     images = calibration_images(job)
     order = np.random.default_rng(job.seed).permutation(len(images))
-    # Of a last batch with one image, the variance of a 1x1 map is not defined; array_split leaves none that small.
-    for chosen in np.array_split(order, max(1, len(order) // _BATCH)):
+    # Batches of `size` or a little more: a last one of a single image has no variance where a map is 1x1.
+    for chosen in np.array_split(order, max(1, len(order) // size)):
         yield torch.from_numpy(np.array(images[chosen]))
