@@ -1,1 +1,1 @@
-"""The INT8 quantizers that `benchmarks/int8_peers.py` compares: how each is run, measured and reported."""
+"""Engine Sign-off and its peers, INT8 and pruning: how each method is run, measured and reported."""

@@ -14,13 +14,11 @@ from peers.making import code_digest, graph_of, inputs_of_making, made_graph
 from peers.methods import REFERENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from peers.job import Job
     from peers.making import Workshop
     from peers.methods import Method
-
-MEASUREMENTS = ("scores", "lint", "tensorrt")
 
 
 @dataclass(frozen=True)
@@ -42,11 +40,18 @@ class Outcome:
 
 
 class Benchmark:
-    """Makes graphs and measures them; whatever is known already from equal inputs is not done again."""
+    """Makes graphs and measures them; whatever is known already from equal inputs is not done again.
 
-    def __init__(self, job: Job, workshop: Workshop) -> None:
+    Args:
+        job: Detector, data and folders.
+        workshop: How processes are run.
+        measurements: Steps of the worker that measure a graph.
+    """
+
+    def __init__(self, job: Job, workshop: Workshop, measurements: Sequence[str]) -> None:
         self._job = job
         self._workshop = workshop
+        self._measurements = measurements
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -107,7 +112,7 @@ class Benchmark:
     def _outcome(self, method: Method, made: Mapping[str, Any], results: ResultFile) -> Outcome:
         parts = {"make": made}
         if FAILURE not in made:
-            for step in MEASUREMENTS:
+            for step in self._measurements:
                 parts[step] = self._measured(method, step, made["sha256"], results)
         return Outcome(method, parts)
 
@@ -124,6 +129,14 @@ class Benchmark:
         return results.put(step, inputs, {**facts, **finished.cost})
 
     def _inputs_of_step(self, step: str) -> dict[str, str]:
-        if step == "scores":
-            return {name: self.digests[name] for name in ("test", "contract")} | versions_of("onnxruntime")
-        return versions_of("tensorrt_rtx") if step == "tensorrt" else {"code": code_digest("calibration")}
+        inputs: dict[str, Callable[[], dict[str, str]]] = {
+            "scores": lambda: {
+                **{name: self.digests[name] for name in ("test", "contract")},
+                **versions_of("onnxruntime"),
+            },
+            "lint": lambda: {"code": code_digest("calibration")},
+            "tensorrt": lambda: versions_of("tensorrt_rtx"),
+            "weights": lambda: {"fp32": sha256_of_file(self._job.fp32_graph), "code": code_digest("benchmarks/peers")},
+            "speed": lambda: {"fp32": sha256_of_file(self._job.fp32_graph), **versions_of("onnxruntime")},
+        }
+        return inputs[step]()

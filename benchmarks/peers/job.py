@@ -49,7 +49,7 @@ class Job:
 
     @property
     def fp32_graph(self) -> Path:
-        """The FP32 graph that every peer quantizes."""
+        """The FP32 graph of the dense detector, which INT8 peers quantize."""
         return self.out / "inputs" / "fp32.onnx"
 
     @property

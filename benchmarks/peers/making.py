@@ -12,6 +12,7 @@ from export import __version__
 from export.command import EXIT_LIMIT_MISSED
 from export.errors import BackendError
 from export.sidecar import read_json, sha256_of_file, sha256_of_json
+from export.variant import variant_from_name
 from export.versions import versions_of
 from peers.cache import FAILURE
 from peers.modelopt_venv import modelopt_python, modelopt_versions
@@ -31,7 +32,19 @@ _PACKAGES = {
     "onnxruntime": ("onnxruntime", "onnx", "numpy"),
     "nncf": ("nncf", "onnx", "onnxruntime", "numpy"),
     "modelopt": (),
+    "nncf-pruning": ("nncf", "torch", "timm", "onnx", "onnxscript"),
+    "torch-pruning": ("torch-pruning", "torch", "timm", "onnx", "onnxscript"),
 }
+# Rooms whose code decides what the family's graphs are.
+_ROOMS = {
+    "reference": ("export",),
+    "ours": ("export", "calibration", "engines"),
+    # One row of NNCF keeps the layers dense that ours keeps.
+    "nncf-pruning": ("export", "pruning"),
+    "torch-pruning": ("export",),
+}
+_FROM_CHECKPOINT = ("ours", "nncf-pruning", "torch-pruning")
+_RECIPE_OPTIONS = {"recipe": "--int8-recipe", "pruning_recipe": "--pruning-recipe"}
 
 
 @dataclass(frozen=True)
@@ -68,18 +81,19 @@ def graph_of(job: Job, method: Method) -> Path:
 
 def inputs_of_making(job: Job, method: Method, digests: Mapping[str, str]) -> dict[str, Any]:
     """Returns everything that a method's graph depends on; `digests` are those of the benchmark's inputs."""
-    if method.family == "ours":
+    if method.family in _FROM_CHECKPOINT:
         origin = {name: digests[name] for name in ("checkpoint", "contract", "calibration")}
-        code = code_digest("export", "calibration", "engines")
     else:
-        # Peers start from the exported graph, whatever code exported it.
+        # INT8 peers start from the exported graph, whatever code exported it.
         origin = {"fp32": sha256_of_file(job.fp32_graph), "calibration": digests["calibration"]}
-        code = code_digest("export") if method.family == "reference" else ""
+    rooms, packages = _ROOMS.get(method.family, ()), _PACKAGES[method.family]
+    if method.family == "ours" and variant_from_name(method.settings["variant"]).pruning:
+        rooms, packages = (*rooms, "pruning"), (*packages, "nncf")
     return {
         "origin": origin,
-        "code": code,
+        "code": code_digest(*rooms) if rooms else "",
         "settings": dict(method.settings),
-        "versions": versions_of(*_PACKAGES[method.family]),
+        "versions": versions_of(*packages),
     }
 
 
@@ -117,15 +131,17 @@ def _make_ours(job: Job, method: Method, workshop: Workshop) -> tuple[Finished, 
     folder = job.folder(method.name)
     # build-engines would reuse what an earlier, killed run left, and its seconds would be those of half the work.
     shutil.rmtree(folder / "run", ignore_errors=True)
-    recipe = method.settings["recipe"]
+    chosen = {option: method.settings.get(key) for key, option in _RECIPE_OPTIONS.items()}
+    recipe = [part for option, name in chosen.items() if name for part in (option, name)]
     command = [sys.executable, "-m", "engines.cli", "--checkpoint", job.checkpoint, "--model", job.model_file]
     command += ["--calibration", job.calibration, "--calibration-images", job.calibration_images, "--seed", job.seed]
     command += ["--out", folder / "run", "--backend", "onnxruntime", "--variants", "baseline"]
-    command += [method.settings["variant"], *(["--int8-recipe", recipe] if recipe else [])]
+    command += [method.settings["variant"], *recipe]
     # A variant that misses a limit is built all the same, and its row shows what it is.
     finished = workshop.run([str(part) for part in command], folder / "make.log", (0, EXIT_LIMIT_MISSED))
     remark = "the whole command: export of the checkpoint, its checks, calibration and engines"
-    return finished, {"images": len(job.calibration_set.samples), "remark": remark, "versions": {}}
+    versions = {"engine-signoff": __version__}
+    return finished, {"images": len(job.calibration_set.samples), "remark": remark, "versions": versions}
 
 
 def _make_by_modelopt(job: Job, method: Method, workshop: Workshop, graph: Path) -> tuple[Finished, Mapping[str, Any]]:

@@ -25,11 +25,19 @@ if TYPE_CHECKING:
     from peers.job import Job
 
 SCHEMA = 1
-_PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "nncf", "numpy", "scipy", "tensorrt_rtx")
 
 
-def record_of_outcomes(job: Job, digests: dict[str, Any], outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Returns the record, ready for JSON; the first outcome is that of the reference."""
+def record_of_outcomes(
+    job: Job, digests: dict[str, Any], outcomes: Sequence[Outcome], packages: Sequence[str]
+) -> dict[str, Any]:
+    """Returns the record, ready for JSON; the first outcome is that of the reference.
+
+    Args:
+        job: What the benchmark is about.
+        digests: Those of its inputs.
+        outcomes: What is known of each method.
+        packages: Packages whose versions the record names.
+    """
     return {
         "schema": SCHEMA,
         "machine": {
@@ -39,7 +47,7 @@ def record_of_outcomes(job: Job, digests: dict[str, Any], outcomes: Sequence[Out
             "python": platform.python_version(),
         },
         "commit": _commit(),
-        "versions": {"engine-signoff": __version__, **versions_of(*_PACKAGES)},
+        "versions": {"engine-signoff": __version__, **versions_of(*packages)},
         "digests": digests,
         "calibration": {"images": len(job.calibration_set.samples), "videos": len(job.calibration_set.videos)},
         "test": {

@@ -1,4 +1,4 @@
-"""How much a quantized detector differs from the FP32 one: AUC with intervals, decisions, noise of the logit."""
+"""How much a compressed detector differs from the FP32 one: AUC with intervals, decisions, noise of the logit."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class Comparison:
         auc_difference: `auc` less that of FP32.
         difference_interval: 95 % interval of the difference, from the same resamples of both.
         accuracy: Share of right decisions at 0.5, by video.
+        false_positives: Real videos called fake at 0.5.
         flips: Videos whose decision at 0.5 is not that of FP32.
         videos: Number of videos.
         sqnr_db: Variance of the FP32 frame logits over the mean squared difference, None if nothing differs.
@@ -44,6 +45,7 @@ class Comparison:
     auc_difference: float
     difference_interval: tuple[float, float]
     accuracy: float
+    false_positives: int
     flips: int
     videos: int
     sqnr_db: float | None
@@ -64,12 +66,14 @@ def comparison_of_frames(reference: Sequence[FrameScore], candidate: Sequence[Fr
     reference_aucs, own_aucs = np.array(resampled).T
     total, within = _sqnr_db(reference, candidate)
     auc = roc_auc(is_fake, own.scores)
+    confusion = confusion_at(DEFAULT_THRESHOLD, is_fake, own.scores)
     return Comparison(
         auc=auc,
         auc_interval=_interval(own_aucs),
         auc_difference=auc - roc_auc(is_fake, fp32.scores),
         difference_interval=_interval(own_aucs - reference_aucs),
-        accuracy=confusion_at(DEFAULT_THRESHOLD, is_fake, own.scores).accuracy,
+        accuracy=confusion.accuracy,
+        false_positives=confusion.fp,
         flips=int(np.sum((own.scores >= DEFAULT_THRESHOLD) != (fp32.scores >= DEFAULT_THRESHOLD))),
         videos=len(is_fake),
         sqnr_db=total,

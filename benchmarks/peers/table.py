@@ -1,43 +1,56 @@
-"""The benchmark's record as Markdown: one table, then what the rows cannot hold."""
+"""A benchmark's record as Markdown: one table, then what the rows cannot hold."""
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from peers.cache import FAILURE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-_COLUMNS = (
-    "Method",
-    "MiB",
-    "AUC [95 %]",
-    "Difference [95 %]",
-    "Accuracy",
-    "Flips",
-    "SQNR dB",
-    "within dB",
-    "TensorRT for RTX",
-    "Lint",
-    "Seconds",
-    "CPU seconds",
-    "Peak MiB",
-)
 _REASON_LENGTH = 90
 
 
-def markdown_of_record(record: Mapping[str, Any]) -> str:
+@dataclass(frozen=True)
+class Column:
+    """One column of the table.
+
+    Attributes:
+        heading: What stands above it.
+        cell: Row of the record -> text.
+        right: Whether it is aligned to the right, as numbers are.
+        always: Whether a method that failed has this figure as well.
+        tells_failure: Whether the reason of a failure stands here.
+    """
+
+    heading: str
+    cell: Callable[[Mapping[str, Any]], str]
+    right: bool = True
+    always: bool = False
+    tells_failure: bool = False
+
+    def text(self, row: Mapping[str, Any]) -> str:
+        """Returns what the row has in this column."""
+        if self.always or not row[FAILURE]:
+            return self.cell(row)
+        return f"failed: {short(row[FAILURE])}" if self.tells_failure else "–"
+
+
+def markdown_of_record(record: Mapping[str, Any], title: str, columns: Sequence[Column], legend: Sequence[str]) -> str:
     """Returns the table, its legend and how each method was configured."""
-    return "\n".join([*_heading(record), "", *_table(record), "", *_legend(record), "", *_configurations(record), ""])
+    told = [_decisions(record), *legend]
+    parts = (_heading(record, title), _table(record, columns), told, _configurations(record))
+    return "\n".join(line for part in parts for line in (*part, ""))
 
 
-def _heading(record: Mapping[str, Any]) -> list[str]:
+def _heading(record: Mapping[str, Any], title: str) -> list[str]:
     machine, test, calibration = record["machine"], record["test"], record["calibration"]
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     return [
-        "# INT8 by Engine Sign-off and by its peers",
+        f"# {title}",
         "",
         f"{test['videos']} test videos ({test['images']} images), {calibration['images']} calibration images of "
         f"{calibration['videos']} videos; {machine['processor']}, {machine['cores']} cores, Python "
@@ -45,69 +58,18 @@ def _heading(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _table(record: Mapping[str, Any]) -> list[str]:
-    rows = [_cells(row) for row in record["rows"]]
-    rule = [":---", *["---:"] * 7, ":---", ":---", "---:", "---:", "---:"]
-    return ["| " + " | ".join(cells) + " |" for cells in (_COLUMNS, rule, *rows)]
+def _table(record: Mapping[str, Any], columns: Sequence[Column]) -> list[str]:
+    headings = [column.heading for column in columns]
+    rule = ["---:" if column.right else ":---" for column in columns]
+    rows = [[column.text(row) for column in columns] for row in record["rows"]]
+    return ["| " + " | ".join(cells) + " |" for cells in (headings, rule, *rows)]
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    make = row["make"]
-    cost = [_number(make.get(name), ".0f") for name in ("seconds", "cpu_seconds", "peak_mib")]
-    if row[FAILURE]:
-        return [row["title"], *["–"] * 7, f"failed: {_short(row[FAILURE])}", "–", *cost]
-    found = row["comparison"]
-    videos = found["videos"]
-    return [
-        row["title"],
-        f"{make['mib']:.2f}",
-        f"{found['auc']:.4f} [{found['auc_interval'][0]:.4f}, {found['auc_interval'][1]:.4f}]",
-        f"{found['auc_difference']:+.4f} [{found['difference_interval'][0]:+.4f}, "
-        f"{found['difference_interval'][1]:+.4f}]",
-        f"{found['accuracy']:.4f}",
-        f"{found['flips']} ({100 * found['flips'] / videos:.1f} %)",
-        _number(found["sqnr_db"], ".1f"),
-        _number(found["sqnr_within_db"], ".1f"),
-        _tensorrt(row["tensorrt"]),
-        _lint(row["lint"]),
-        *cost,
-    ]
-
-
-def _tensorrt(facts: Mapping[str, Any]) -> str:
-    if FAILURE in facts:
-        return f"no: {_short(facts[FAILURE])}"
-    if facts["verdict"] == "yes":
-        return f"yes, {facts['plan_mib']:.1f} MiB plan"
-    return f"{facts['verdict']}: {_short(_words_of_tensorrt(facts['reason']))}"
-
-
-def _words_of_tensorrt(reason: str) -> str:
-    """Returns what TensorRT objects to, without the file and the node that it names first."""
-    assertion = re.search(r"Error \([^:]*: (.+)", reason)
-    if assertion:
-        return assertion[1]
-    return reason.partition(".onnx ")[2].partition(":")[0] or reason
-
-
-def _lint(facts: Mapping[str, Any]) -> str:
-    if FAILURE in facts:
-        return f"failed: {_short(facts[FAILURE])}"
-    rules = ", ".join(f"{count} {rule}" for rule, count in facts["rules"].items())
-    return rules or "0"
-
-
-def _legend(record: Mapping[str, Any]) -> list[str]:
-    return [
+def _decisions(record: Mapping[str, Any]) -> str:
+    return (
         "AUC, accuracy and flips are by video, at the threshold 0.5; a flip is a decision that is not FP32's. "
-        f"Intervals come from {record['bootstrap']['resamples']} paired resamples of the videos, stratified by class.",
-        "SQNR is the variance of the FP32 frame logits over the mean squared change of the logit; `within` takes the "
-        "variance within each class. Every graph was scored by ONNX Runtime on the CPU, which computes float kernels "
-        "around the Q/DQ pairs. Seconds and peak memory are those of the process that made the graph; other "
-        "work on the machine adds to its wall time.",
-        "MiB is the ONNX file; where weights stay in float before their Q/DQ pairs, compare the plan's. Lint "
-        "counts, rule by rule, what TensorRT would refuse or misread.",
-    ]
+        f"Intervals come from {record['bootstrap']['resamples']} paired resamples of the videos, stratified by class."
+    )
 
 
 def _configurations(record: Mapping[str, Any]) -> list[str]:
@@ -123,10 +85,54 @@ def _configurations(record: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _number(value: float | None, form: str) -> str:
+def number(value: float | None, form: str) -> str:
+    """Returns a figure, or a dash where there is none."""
     return "–" if value is None else format(value, form)
 
 
-def _short(text: str) -> str:
+def interval(value: float, bounds: Sequence[float], form: str) -> str:
+    """Returns a figure with its interval."""
+    return f"{value:{form}} [{bounds[0]:{form}}, {bounds[1]:{form}}]"
+
+
+def short(text: str) -> str:
+    """Returns the beginning of a reason, in one line that breaks no table."""
     line = " ".join(text.split()).replace("|", "/")
     return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 1] + "…"
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    found = row["comparison"]
+    return interval(found["auc_difference"], found["difference_interval"], "+.4f")
+
+
+def _auc(row: Mapping[str, Any]) -> str:
+    found = row["comparison"]
+    return interval(found["auc"], found["auc_interval"], ".4f")
+
+
+def _flips(row: Mapping[str, Any]) -> str:
+    found = row["comparison"]
+    return f"{found['flips']} ({100 * found['flips'] / found['videos']:.1f} %)"
+
+
+def _compared(name: str, form: str, row: Mapping[str, Any]) -> str:
+    return number(row["comparison"].get(name), form)
+
+
+def _made(name: str, form: str, row: Mapping[str, Any]) -> str:
+    return number(row["make"].get(name), form)
+
+
+METHOD = Column("Method", lambda row: str(row["title"]), right=False, always=True)
+MIB = Column("MiB", partial(_made, "mib", ".2f"))
+AUC = Column("AUC [95 %]", _auc)
+DIFFERENCE = Column("Difference [95 %]", _difference)
+ACCURACY = Column("Accuracy", partial(_compared, "accuracy", ".4f"))
+FALSE_POSITIVES = Column("False positives", partial(_compared, "false_positives", "d"))
+FLIPS = Column("Flips", _flips)
+SQNR = Column("SQNR dB", partial(_compared, "sqnr_db", ".1f"))
+SQNR_WITHIN = Column("within dB", partial(_compared, "sqnr_within_db", ".1f"))
+SECONDS = Column("Seconds", partial(_made, "seconds", ".0f"), always=True)
+CPU_SECONDS = Column("CPU seconds", partial(_made, "cpu_seconds", ".0f"), always=True)
+PEAK_MIB = Column("Peak MiB", partial(_made, "peak_mib", ".0f"), always=True)

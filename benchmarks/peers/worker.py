@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from export.errors import SignoffError
 from export.sidecar import write_json
 from peers.job import Job, read_job
-from peers.methods import Method, method_from_name
+from peers.suites import method_from_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from peers.methods import Method
 
 
 def make(job: Job, method: Method, graph: Path) -> Mapping[str, Any]:
@@ -29,6 +31,14 @@ def make(job: Job, method: Method, graph: Path) -> Mapping[str, Any]:
         from peers.nncf_ptq import quantize_by_nncf
 
         return quantize_by_nncf(job, method, graph)
+    if method.family == "nncf-pruning":
+        from peers.nncf_pruning import prune_by_nncf
+
+        return prune_by_nncf(job, method, graph)
+    if method.family == "torch-pruning":
+        from peers.channel_pruning import prune_channels
+
+        return prune_channels(job, method, graph)
     from peers.inputs import write_reference
 
     return write_reference(job, method, graph)
@@ -62,8 +72,22 @@ def tensorrt(_job: Job, _method: Method, graph: Path) -> Mapping[str, Any]:
     return plan_of_graph(graph)
 
 
+def weights(job: Job, _method: Method, graph: Path) -> Mapping[str, Any]:
+    """Counts parameters, zeros and multiplications."""
+    from peers.graph_size import size_of_graph
+
+    return {**size_of_graph(graph), "dense_parameters": size_of_graph(job.fp32_graph)["parameters"]}
+
+
+def speed(job: Job, _method: Method, graph: Path) -> Mapping[str, Any]:
+    """Times the graph beside the dense one."""
+    from peers.speed import speed_of_graph
+
+    return speed_of_graph(job, graph)
+
+
 STEPS: Mapping[str, Callable[[Job, Method, Path], Mapping[str, Any]]] = {
-    step.__name__: step for step in (inputs, make, scores, lint, tensorrt)
+    step.__name__: step for step in (inputs, make, scores, lint, tensorrt, weights, speed)
 }
 
 
