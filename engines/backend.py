@@ -26,6 +26,7 @@ class BuildOptions:
         workspace_mib: Upper limit of scratch memory, in MiB.
         compute_capabilities: SM versions such as `8.6` that TensorRT for RTX compiles for; empty means its
             portable default.
+        sparse_weights: Lets TensorRT choose kernels that skip the zeros of 2:4 sparsity.
     """
 
     batch_min: int = 1
@@ -33,6 +34,7 @@ class BuildOptions:
     batch_max: int = 32
     workspace_mib: int = 2048
     compute_capabilities: tuple[str, ...] = ()
+    sparse_weights: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch_min <= self.batch_opt <= self.batch_max:

@@ -14,6 +14,7 @@ from calibration.int8_images import int8_images_from_samples
 from calibration.loading import BatchReader
 from pruning.repair import repaired_pruning
 from calibration.sampling import split_by_video
+from engines.download import download_bytes
 from engines.int8_stages import Int8Stages
 from export.checkpoint import Detector, detector_from_checkpoint
 from export.errors import DataError
@@ -90,7 +91,7 @@ class Stages:
         return self._store.obtain(
             self._run.engine(variant.name, backend.name, backend.suffix),
             recipe,
-            lambda path: backend.build(graph.path, path, options),
+            lambda path: _built_engine(backend, graph.path, path, options),
             backend.expected_bytes(onnx_bytes),
         )
 
@@ -231,6 +232,11 @@ class Stages:
             return noise.astype(np.float32)
         spread = self._samples.samples[:: max(1, len(self._samples.samples) // PARITY_IMAGES)][:PARITY_IMAGES]
         return np.concatenate(list(self._images(spread)))
+
+
+def _built_engine(backend: Backend, graph: Path, engine: Path, options: BuildOptions) -> Mapping[str, Any]:
+    facts = backend.build(graph, engine, options)
+    return {**facts, "download_bytes": download_bytes(engine)}
 
 
 class _ImageBatches:
