@@ -106,7 +106,7 @@ def image_warnings(samples: SampleSet) -> tuple[str, ...]:
     if 2 * len(digests) < count:
         warnings.append(f"{count - len(digests)} of {count} calibration images are copies of others")
     if not split_by_video(samples)[1]:
-        warnings.append("too few calibration videos to hold any back; the INT8 figures are of the images fitted to")
+        warnings.append("too few calibration videos to hold any back; the figures are of the images fitted to")
     return tuple(warnings)
 
 

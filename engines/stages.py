@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 from safetensors.torch import save as serialized_weights
 
-from calibration.int8_images import int8_images_from_samples
+from calibration.int8_images import image_warnings, int8_images_from_samples
 from calibration.loading import BatchReader
+from engines.download import download_bytes
 from engines.int8_stages import Int8Stages
 from export.checkpoint import Detector, detector_from_checkpoint
 from export.errors import DataError
@@ -22,7 +23,7 @@ from export.runners import OnnxRunner, TorchRunner
 from export.sidecar import Recipe
 from export.variant import Precision, Pruning, PruningKind, Variant, name_from_parts
 from export.versions import versions_of
-from pruning.making import pruned_detector
+from pruning.making import PruningWorkshop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -104,7 +105,7 @@ class Stages:
         return self._store.obtain(
             self._run.engine(variant.name, backend.name, backend.suffix),
             recipe,
-            lambda path: backend.build(graph.path, path, options),
+            lambda path: _built_engine(backend, graph.path, path, options),
             backend.expected_bytes(onnx_bytes),
         )
 
@@ -130,16 +131,14 @@ class Stages:
             {
                 "pruning": pruning.name,
                 "recipe": self._pruning_recipe.to_dict(),
-                **versions_of("nncf", "torch", "timm"),
+                **versions_of("nncf", "numpy", "scipy", "torch", "timm"),
             },
         )
 
         def write(path: Path) -> Mapping[str, Any]:
-            images = int8_images_from_samples(samples, self.dense.contract.input)
-            graph = onnx.load(dense_graph.path)
-            detector, record = pruned_detector(self.dense, graph, pruning, self._pruning_recipe, images, resume)
+            detector, record = self._pruning.pruned(pruning, resume, recipe.key)
             path.write_bytes(serialized_weights(detector.module.state_dict()))
-            return {"pruning": record.to_dict()}
+            return {"pruning": replace(record, warnings=image_warnings(samples)).to_dict()}
 
         made = self._store.obtain(weights, recipe, write, self._expected_bytes(Precision.FP32, pruning))
         if not self._store.dry_run:
@@ -210,6 +209,14 @@ class Stages:
         return detector_from_checkpoint(self.pruned_weights(pruning).path, self.dense.contract, narrowed=True)
 
     @cached_property
+    def _pruning(self) -> PruningWorkshop:
+        """Shared by all percentages, so that saliencies are measured once."""
+        graph = onnx.load(self.fp32_graph(None).path)
+        samples = self._calibration_samples("pruning")
+        images = int8_images_from_samples(samples, self.dense.contract.input)
+        return PruningWorkshop(self.dense, graph, images, self._pruning_recipe)
+
+    @cached_property
     def _int8(self) -> Int8Stages:
         return Int8Stages(
             self._run,
@@ -254,6 +261,11 @@ class Stages:
         samples = self._inputs.samples.samples
         spread = samples[:: max(1, len(samples) // PARITY_IMAGES)][:PARITY_IMAGES]
         return np.concatenate(list(self._images(spread)))
+
+
+def _built_engine(backend: Backend, graph: Path, engine: Path, options: BuildOptions) -> Mapping[str, Any]:
+    facts = backend.build(graph, engine, options)
+    return {**facts, "download_bytes": download_bytes(engine)}
 
 
 class _ImageBatches:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from engines.sparsity import sparsity_told
 from engines.tensorrt_module import Cancellation, message_log, progress_monitor, tensorrt_module
 from export.errors import BackendError
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engines.backend import BuildOptions
+    from engines.tensorrt_module import MessageLog
     from export.runner import Runner
     from export.variant import Precision
 
@@ -48,10 +51,13 @@ class TensorRTBackend:
         log = message_log(self._package)
         log.errors.clear()
         log.warnings.clear()
+        log.sparsity.clear()
         builder = self._created(trt.Builder, log)
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         _parse(trt, log, network, onnx)
         config = _configuration(trt, builder, network, options)
+        if options.sparse_weights:
+            _allow_sparsity(trt, config, log)
         plan = self._serialized(builder, network, config, onnx.stem)
         engine.write_bytes(plan)
         return {
@@ -59,6 +65,7 @@ class TensorRTBackend:
             "compute_capabilities": list(options.compute_capabilities) or "portable default",
             "layers_before_fusion": int(network.num_layers),
             "warnings": sorted(set(log.warnings))[:20],
+            **({"sparsity": asdict(sparsity_told(log.sparsity))} if options.sparse_weights else {}),
         }
 
     def device(self) -> str:
@@ -138,6 +145,15 @@ def _configuration(trt: Any, builder: Any, network: Any, options: BuildOptions) 
     if options.compute_capabilities:
         _target(trt, config, options.compute_capabilities)
     return config
+
+
+def _allow_sparsity(trt: Any, config: Any, log: MessageLog) -> None:
+    """Sets the flag; a package without it builds the same plan from dense kernels, so that is worth a warning only."""
+    flag = getattr(trt.BuilderFlag, "SPARSE_WEIGHTS", None)
+    if flag is None:
+        log.warnings.append(f"TensorRT {trt.__version__} has no flag SPARSE_WEIGHTS, so 2:4 sparsity speeds up nothing")
+        return
+    config.set_flag(flag)
 
 
 def _target(trt: Any, config: Any, capabilities: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tqdm import tqdm
 
+from engines.sparsity import SPARSITY_MARK
 from export.errors import BackendError
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ _REMEDY = {
 
 
 class MessageLog(Protocol):
-    """A TensorRT logger that keeps what it was told."""
+    """A TensorRT logger that keeps what it was told; of mere information, only what concerns sparsity."""
 
     errors: list[str]
     warnings: list[str]
+    sparsity: list[str]
 
 
 def tensorrt_module(package: str) -> ModuleType:
@@ -48,12 +50,15 @@ def message_log(package: str) -> Any:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []
             self.warnings: list[str] = []
+            self.sparsity: list[str] = []
 
         def log(self, severity: Any, message: str) -> None:
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
                 self.errors.append(message)
             elif severity == trt.ILogger.Severity.WARNING:
                 self.warnings.append(message)
+            elif SPARSITY_MARK in message:
+                self.sparsity.append(message)
 
     return _Log()
 
