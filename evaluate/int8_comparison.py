@@ -115,12 +115,12 @@ def int8_warnings(record: ReportRecord) -> tuple[str, ...]:
 
 def missed_limits(record: ReportRecord) -> tuple[str, ...]:
     """Returns a sentence for every limit that an INT8 variant misses."""
-    return _sentences((variant.name, int8.missed) for variant, int8 in int8_records(record))
+    return sentences_by_name((variant.name, int8.missed) for variant, int8 in int8_records(record))
 
 
 def calibration_warnings(record: ReportRecord) -> tuple[str, ...]:
     """Returns what a reader must know about the images that INT8 variants were calibrated on."""
-    return _sentences((variant.name, int8.warnings) for variant, int8 in int8_records(record))
+    return sentences_by_name((variant.name, int8.warnings) for variant, int8 in int8_records(record))
 
 
 def engine_savings(record: ReportRecord) -> tuple[EngineSaving, ...]:
@@ -162,7 +162,8 @@ def arithmetic_shares(int8: Int8Record) -> tuple[ArithmeticShare, ...]:
     return tuple(sorted(shares, key=lambda share: (_ORDER.index(share.arithmetic), -share.macs, share.reason)))
 
 
-def _sentences(told: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ...]:
+def sentences_by_name(told: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ...]:
+    """Puts before each sentence the names that it was told of: one line for what several variants have in common."""
     names: dict[str, list[str]] = {}
     for name, sentences in told:
         for sentence in dict.fromkeys(sentences):

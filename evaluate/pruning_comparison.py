@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from evaluate.int8_comparison import sentences_by_name
 
+if TYPE_CHECKING:
     from evaluate.record import EngineFile, PrecisionName, ReportRecord, VariantResult
     from pruning.record import KindName, LayerPruning, PruningRecord
 
@@ -108,12 +108,12 @@ def pruning_warnings(record: ReportRecord) -> tuple[str, ...]:
 
 def missed_pruning_limits(record: ReportRecord) -> tuple[str, ...]:
     """Returns a sentence for every limit that a source misses, with the percentage that should meet it."""
-    return _sentences((source, _missed(pruning)) for source, pruning in pruned_sources(record))
+    return sentences_by_name((source, pruning.missed) for source, pruning in pruned_sources(record))
 
 
 def pruning_cautions(record: ReportRecord) -> tuple[str, ...]:
     """Returns what else a reader must know about the pruned sources."""
-    return _sentences((source, pruning.warnings) for source, pruning in pruned_sources(record))
+    return sentences_by_name((source, pruning.warnings) for source, pruning in pruned_sources(record))
 
 
 def pruning_savings(record: ReportRecord) -> tuple[PruningSaving, ...]:
@@ -162,21 +162,6 @@ def ratio_curves(record: ReportRecord) -> tuple[RatioCurve, ...]:
         for (kind, precision), ratios in alike.items()
         if len(ratios) >= FEWEST_RATIOS
     )
-
-
-def _missed(pruning: PruningRecord) -> tuple[str, ...]:
-    if pruning.nearest_percent is None:
-        return pruning.missed
-    advice = f"; {pruning.nearest_percent}% is the most that is predicted to meet the limits"
-    return tuple(sentence.rstrip(".") + advice for sentence in pruning.missed)
-
-
-def _sentences(told: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ...]:
-    names: dict[str, list[str]] = {}
-    for name, sentences in told:
-        for sentence in dict.fromkeys(sentences):
-            names.setdefault(sentence, []).append(name)
-    return tuple(f"{', '.join(sources)}: {sentence}" for sentence, sources in names.items())
 
 
 def _dense_twin(record: ReportRecord, precision: PrecisionName) -> VariantResult | None:

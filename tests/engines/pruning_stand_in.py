@@ -25,33 +25,39 @@ MISSED = "the logit SQNR of 11.0 dB is below the limit of 18.5; prune 30 % or le
 
 @dataclass
 class PruningStandIn:
-    """Called as `pruned_detector` is; leaves a file to resume from and changes one bias, so that weights differ.
+    """Called as `PruningWorkshop` is; leaves a file to resume from and changes one bias, so that weights differ.
 
     Attributes:
         missed: What its records say was missed.
-        calls: Name, recipe and resume file of each call.
+        calls: Name, recipe and resume file of each pruning.
     """
 
     missed: tuple[str, ...] = ()
     calls: list[tuple[str, PruningRecipe, Path]] = field(default_factory=list)
 
     def __call__(
-        self,
-        dense: Detector,
-        dense_graph: onnx.ModelProto,
-        pruning: Pruning,
-        recipe: PruningRecipe,
-        images: Int8Images,
-        resume: Path,
-    ) -> tuple[Detector, PruningRecord]:
+        self, dense: Detector, dense_graph: onnx.ModelProto, images: Int8Images, recipe: PruningRecipe
+    ) -> _Workshop:
         assert dense_graph.graph.node
         assert len(images.fitted.is_fake)
-        self.calls.append((pruning.name, recipe, resume))
+        return _Workshop(self, dense, recipe)
+
+
+@dataclass
+class _Workshop:
+    stand_in: PruningStandIn
+    dense: Detector
+    recipe: PruningRecipe
+
+    def pruned(self, pruning: Pruning, resume: Path, key: str) -> tuple[Detector, PruningRecord]:
+        assert len(key) == 64
+        calls = self.stand_in.calls
+        calls.append((pruning.name, self.recipe, resume))
         resume.write_bytes(b"half-way")
-        module = copy.deepcopy(dense.module)
+        module = copy.deepcopy(self.dense.module)
         with torch.no_grad():
-            module.classifier.bias += len(self.calls) / 100  # type: ignore[operator,union-attr]
-        return replace(dense, module=module, sha256=""), pruning_record(pruning, recipe, self.missed)
+            module.classifier.bias += len(calls) / 100  # type: ignore[operator,union-attr]
+        return replace(self.dense, module=module, sha256=""), pruning_record(pruning, self.recipe, self.stand_in.missed)
 
 
 def pruning_record(pruning: Pruning, recipe: PruningRecipe, missed: tuple[str, ...] = ()) -> PruningRecord:

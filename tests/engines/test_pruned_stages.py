@@ -42,7 +42,7 @@ def case(tmp_path: Path) -> SignoffCase:
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> PruningStandIn:
     found = PruningStandIn()
-    monkeypatch.setattr(stages_module, "pruned_detector", found)
+    monkeypatch.setattr(stages_module, "PruningWorkshop", found)
     return found
 
 
@@ -76,7 +76,9 @@ def test_a_source_is_pruned_once_and_kept_with_its_record(case: SignoffCase, sta
     artifact = read_artifact(weights)
     assert artifact.recipe.options["pruning"] == "s50"
     assert artifact.recipe.options["recipe"] == recipe.to_dict()
-    assert artifact.facts["pruning"] == json.loads(json.dumps(pruning_record(pruning, recipe).to_dict()))
+    facts = artifact.facts["pruning"]
+    assert {**facts, "warnings": []} == json.loads(json.dumps(pruning_record(pruning, recipe).to_dict()))
+    assert "calibration images" in facts["warnings"][0]  # the set is tiny
 
 
 def test_another_recipe_prunes_anew(case: SignoffCase, stand_in: PruningStandIn) -> None:
@@ -134,7 +136,7 @@ def test_the_report_tells_each_source_and_what_pruning_measured(case: SignoffCas
         ("q16-s50", "s50"),
     ]
     expected = [variant_from_name(name).pruning for name in names]
-    assert [variant.pruning for variant in record.variants] == [
+    assert [variant.pruning and replace(variant.pruning, warnings=()) for variant in record.variants] == [
         pruning_record(pruning, PruningRecipe()) if pruning else None for pruning in expected
     ]
     text = (case.out / "report/report.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from pruning.record import Closeness, KindName, LayerPruning, PruningRecord, Pru
 from tests.evaluate.int8_reference import b5_layers
 from tests.evaluate.reference import MIB, drawn_roc
 
-MISSED = "it loses 0.0051 AUC, 0.0031 more than the limit of 0.002 | allow it"
+MISSED = "it loses 0.0051 AUC, 0.0031 more than the limit of 0.002 | allow it; s38 is predicted to meet it"
 WARNING = "only 12 videos were calibrated on; what pruning costs may differ for others"
 PARAMETERS, MACS = 28_342_833, 10_266_000_000
 DENSE = Closeness(100.0, 0.9871, 0)

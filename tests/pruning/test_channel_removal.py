@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from export.checkpoint import Detector, detector_from_checkpoint
 from export.errors import CheckpointError
@@ -14,7 +15,6 @@ from export.onnx_from_torch import onnx_from_torch
 from pruning.channel_groups import channel_groups_from_graph
 from pruning.channel_removal import parameters_per_channel, without_channels
 from pruning.making import macs_of
-from safetensors.torch import save_file
 from tests.detectors import random_detector
 
 IMAGES = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(5))

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from export.checkpoint import Detector
 from pruning.nncf_magnitude import magnitude_masks, with_adapted_batch_norms
 from tests.detectors import random_detector
+
+if TYPE_CHECKING:
+    from export.checkpoint import Detector
 
 KEPT = ("conv_stem", "classifier", "blocks.3.0.se.conv_reduce")
 
