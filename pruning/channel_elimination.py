@@ -30,33 +30,46 @@ class Elimination:
     errors: tuple[float, ...]
 
 
-def eliminated(weight: torch.Tensor, covariance: torch.Tensor, fewest: int = 1) -> Elimination:
+def eliminated(weight: torch.Tensor, covariance: torch.Tensor, fewest: int = 1, run: int = 1) -> Elimination:
     """Removes channel after channel until only `fewest` are left.
 
     Args:
-        weight: (outputs, channels), float64.
-        covariance: (channels, channels) of the input, positive definite.
+        weight: (outputs, channels * run), float64.
+        covariance: (channels * run, channels * run) of the input, positive definite.
         fewest: How many channels stay.
+        run: Neighbouring columns that belong to one channel: the area of a convolution's kernel.
     """
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
     weight = weight.clone()
-    here = torch.arange(len(covariance), device=covariance.device)  # channels left, by their numbers
+    here = torch.arange(len(covariance) // run, device=covariance.device)  # channels left, by their numbers
     order: list[int] = []
     errors = [0.0]
     while len(here) > fewest:
         count = min(max(1, int(_CHUNK_SHARE * len(here))), len(here) - fewest)
-        costs = weight.square().sum(dim=0) / torch.diagonal(inverse).clamp_min(_TINY)
+        costs = _costs(weight, inverse, run)
         chosen = torch.topk(costs, count, largest=False).indices
-        own = torch.linalg.solve(inverse[chosen][:, chosen], weight[:, chosen].T)  # (count, outputs)
-        total = float((weight[:, chosen].T * own).sum())
+        left = torch.ones(len(here), dtype=torch.bool, device=here.device)
+        left[chosen] = False
+        gone = (chosen.unsqueeze(1) * run + torch.arange(run, device=here.device)).flatten()
+        stay = left.repeat_interleave(run)
+        own = torch.linalg.solve(inverse[gone][:, gone], weight[:, gone].T)  # (columns gone, outputs)
+        total = float((weight[:, gone].T * own).sum())
         # Within a chunk the error is shared out by single costs, so that the curve has no steps.
         shares = torch.cumsum(costs[chosen], dim=0) / costs[chosen].sum().clamp_min(_TINY)
         errors += [errors[-1] + total * share for share in shares.tolist()]
         order += here[chosen].tolist()
-        left = torch.ones(len(here), dtype=torch.bool, device=here.device)
-        left[chosen] = False
-        rows = inverse[chosen][:, left]
-        weight = weight[:, left] - own.T @ rows
-        inverse = inverse[left][:, left] - rows.T @ torch.linalg.solve(inverse[chosen][:, chosen], rows)
+        rows = inverse[gone][:, stay]
+        weight = weight[:, stay] - own.T @ rows
+        inverse = inverse[stay][:, stay] - rows.T @ torch.linalg.solve(inverse[gone][:, gone], rows)
         here = here[left]
     return Elimination(tuple(order), tuple(errors))
+
+
+def _costs(weight: torch.Tensor, inverse: torch.Tensor, run: int) -> torch.Tensor:
+    """Returns what the loss of each channel alone adds to the squared error."""
+    if run == 1:
+        return weight.square().sum(dim=0) / torch.diagonal(inverse).clamp_min(_TINY)
+    blocks = inverse.reshape(-1, run, len(inverse) // run, run).diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+    columns = weight.reshape(len(weight), -1, run).permute(1, 2, 0)  # (channels, run, outputs)
+    costs: torch.Tensor = (columns * torch.linalg.solve(blocks, columns)).sum(dim=(1, 2))
+    return costs

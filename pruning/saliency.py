@@ -7,6 +7,7 @@ otherwise dense network, with what is left of it refitted. Neither needs labels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -130,12 +131,14 @@ class SaliencyMeter:
 
     def _narrowed(self, layer: Layer, observed: ObservedInput) -> _Probe:
         weight, covariance = self._matrix(layer), observed.moments.disturbed
-        found = eliminated(weight[0], covariance[0], min(CHANNEL_STEP, len(covariance[0])))
-        amounts = tuple(count for count in range(len(found.errors)) if not count or _is_even(weight.shape[2] - count))
+        area = math.prod(self._geometries[layer.name].kernel or (1,))
+        channels = weight.shape[2] // area
+        found = eliminated(weight[0], covariance[0], min(CHANNEL_STEP, channels), area)
+        amounts = tuple(count for count in range(len(found.errors)) if not count or _is_even(channels - count))
         half = round(_PROBED_CHANNELS * (len(found.errors) - 1))
-        kept = torch.ones(weight.shape[2], dtype=torch.bool, device=weight.device)
+        kept = torch.ones(channels, dtype=torch.bool, device=weight.device)
         kept[list(found.order[:half])] = False
-        narrow = masked_least_squares(weight, kept.expand_as(weight), covariance)
+        narrow = masked_least_squares(weight, kept.repeat_interleave(area).expand_as(weight), covariance)
         return _Probe(
             layer,
             amounts,

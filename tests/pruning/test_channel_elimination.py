@@ -15,23 +15,23 @@ def problem(seed: int, channels: int, outputs: int = 5) -> tuple[np.ndarray, np.
     return rng.normal(size=(outputs, channels)), np.cov(rows.T) + 0.01 * np.eye(channels)
 
 
-def error_without(weight: np.ndarray, covariance: np.ndarray, gone: list[int]) -> float:
+def error_without(weight: np.ndarray, covariance: np.ndarray, gone: list[int], run: int = 1) -> float:
     """Squared error of the best weights that do not use some channels, by the normal equations."""
-    left = [channel for channel in range(weight.shape[1]) if channel not in gone]
+    left = [column for column in range(weight.shape[1]) if column // run not in gone]
     best = np.zeros_like(weight)
     best[:, left] = np.linalg.solve(covariance[np.ix_(left, left)], covariance[left] @ weight.T).T
     return float(np.einsum("ok,kl,ol->", best - weight, covariance, best - weight))
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("channels", [7, 30])
-def test_each_step_removes_the_channel_that_costs_least(seed: int, channels: int) -> None:
-    weight, covariance = problem(seed, channels)
-    found = eliminated(torch.from_numpy(weight), torch.from_numpy(covariance))
+@pytest.mark.parametrize(("channels", "run"), [(7, 1), (30, 1), (6, 4), (5, 9)])
+def test_each_step_removes_the_channel_that_costs_least(seed: int, channels: int, run: int) -> None:
+    weight, covariance = problem(seed, channels * run)
+    found = eliminated(torch.from_numpy(weight), torch.from_numpy(covariance), run=run)
     gone: list[int] = []
     for channel in found.order:
         left = [candidate for candidate in range(channels) if candidate not in gone]
-        costs = {candidate: error_without(weight, covariance, [*gone, candidate]) for candidate in left}
+        costs = {candidate: error_without(weight, covariance, [*gone, candidate], run) for candidate in left}
         assert costs[channel] == pytest.approx(min(costs.values()), rel=1e-6)
         gone.append(channel)
         assert found.errors[len(gone)] == pytest.approx(costs[channel], rel=1e-6)

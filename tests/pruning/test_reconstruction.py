@@ -1,24 +1,12 @@
-"""Reconstruction against least squares, and the whole repair on a network that magnitude pruning hurts."""
+"""Reconstruction against least squares."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
-from export.onnx_from_torch import onnx_from_torch
-from export.runners import TorchRunner
-from pruning.nncf_magnitude import pruned_from_dense
 from pruning.reconstruction import masked_least_squares
-from pruning.repair import repaired_pruning
-from tests.calibration.workbench import labelled_images
-from tests.detectors import random_detector
-
-if TYPE_CHECKING:
-    from calibration.int8_images import Int8Images
-    from export.checkpoint import Detector
 
 
 def covariance_of(seed: int, columns: int) -> torch.Tensor:
@@ -81,33 +69,3 @@ def test_nothing_forbidden_changes_nothing() -> None:
     weight = torch.randn(1, 4, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     kept = torch.ones(1, 4, 9, dtype=torch.bool)
     assert torch.equal(masked_least_squares(weight, kept, covariance_of(0, 9)), weight)
-
-
-def logits(detector: Detector, images: Int8Images) -> np.ndarray:
-    with TorchRunner(detector.module) as runner:
-        return np.concatenate([runner.infer(batch.numpy()) for batch in images.judging.batches])
-
-
-@pytest.mark.parametrize("seed", [3, 4])
-def test_repaired_detector_is_closer_to_the_dense_one_with_the_same_zeros(seed: int) -> None:
-    dense, images = random_detector(seed=seed), labelled_images(64, fitted=64)
-    adaptation, held_back = ([batch.numpy() for batch in part.batches] for part in (images.fitted, images.judging))
-    pruned, facts = pruned_from_dense(dense, 50, adaptation, held_back)
-    repaired, steps = repaired_pruning(dense, pruned, onnx_from_torch(dense), images)
-    before, after = pruned.module.state_dict(), repaired.module.state_dict()
-    for layer in facts.pruned_layers:
-        key = f"{layer.name}.weight"
-        assert torch.equal(after[key] == 0, before[key] == 0), layer.name
-    fresh = labelled_images(64, fitted=16, judging=96, seed=77)
-    errors = [np.mean((logits(detector, fresh) - logits(dense, fresh)) ** 2) for detector in (pruned, repaired)]
-    assert errors[1] < 0.6 * errors[0]
-    assert [step.step.split()[0] for step in steps] == ["reconstruction", "alignment"]
-    assert steps[0].kept
-    for step in steps:
-        assert step.kept == (step.sqnr_after_db > step.sqnr_before_db)
-
-
-def test_nothing_pruned_is_left_as_it_is() -> None:
-    dense, images = random_detector(seed=6), labelled_images(64)
-    repaired, _ = repaired_pruning(dense, dense, onnx_from_torch(dense), images)
-    np.testing.assert_allclose(logits(repaired, images), logits(dense, images), atol=1e-3)
