@@ -131,19 +131,25 @@ def magnitude_plan(network: DenseNetwork, pruning: Pruning) -> PruningPlan:
 
 
 def _smallest_channels(network: DenseNetwork, pruning: Pruning) -> dict[str, tuple[int, ...]]:
-    """Takes the same share of the channels of every group, those whose readers have the smallest weights."""
+    """Takes about the same share of the channels of every group, those whose readers have the smallest weights."""
     groups, sizes = _groups(network), _parameters_per_channel(network)
-    total = sum(group.channels * sizes[group.name] for group in groups)
-    most = sum((group.channels - CHANNEL_STEP) * sizes[group.name] for group in groups)
-    wanted = pruning.percent / 100 * network.detector.parameter_count
-    _require_enough(pruning, most / network.detector.parameter_count)
-    found = {}
+    parts = []
     for group in groups:
-        kept = group.channels * (1 - wanted / total)
-        kept_count = max(CHANNEL_STEP, CHANNEL_STEP * int(kept // CHANNEL_STEP))
+        kept = range(CHANNEL_STEP, group.channels, CHANNEL_STEP)
+        removed = np.array([0, *sorted(group.channels - count for count in kept)], dtype=np.float64)
+        # The price per weight of this is twice the share, so that all groups lose the same one.
+        noise = sizes[group.name] * removed**2 / group.channels
+        parts.append(Options(group.name, sizes[group.name] * removed, noise))
+    total = network.detector.parameter_count
+    _require_enough(pruning, sum(float(part.savings[-1]) for part in parts) / total)
+    allocation = allocated(parts, pruning.percent / 100 * total)
+    found = {}
+    for group, part in zip(groups, parts, strict=True):
         weights = [network.graph.constants[reader.weight].flatten(2) for reader in group.readers]
         order = torch.argsort(sum((weight.square().sum(dim=(0, 2)) for weight in weights), torch.zeros(()))).tolist()
-        found[group.name] = tuple(order[: max(0, group.channels - kept_count)])
+        count = round(float(part.savings[allocation.chosen[group.name]]) / sizes[group.name])
+        if count:
+            found[group.name] = tuple(order[:count])
     return found
 
 

@@ -15,6 +15,7 @@ from calibration.errors import QuantizationError
 from export.onnx_from_torch import onnx_from_torch
 from export.runners import TorchRunner
 from export.variant import pruning_from_name
+from pruning import network
 from pruning.errors import PruningError
 from pruning.making import PruningWorkshop, macs_of, missed_limits
 from pruning.recipe import PruningRecipe
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from export.checkpoint import Detector
     from pruning.record import PruningRecord
 
-# Wide enough for 2:4 sparsity, small enough for a test.
-WIDE = "efficientnet_b0"
+# Layers from this width on take 2:4 sparsity in these tests: small networks have no wider ones.
+WIDE = 32
 
 
 def pruned(
@@ -104,9 +105,12 @@ def test_removed_channels_are_gone_for_good(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["accurate", "magnitude"])
-def test_two_of_four_is_in_every_wide_pointwise_layer_of_the_graph(recipe: str, tmp_path: Path) -> None:
-    dense = random_detector(seed=1, architecture=WIDE, size=32)
-    detector, record = pruned(dense, "n24", tmp_path, PruningRecipe(recipe, distill_steps=0), labelled_images(32))  # type: ignore[arg-type]
+def test_two_of_four_is_in_every_wide_pointwise_layer_of_the_graph(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "_FEWEST_FOR_TWO_OF_FOUR", WIDE)
+    dense = random_detector(seed=1)
+    detector, record = pruned(dense, "n24", tmp_path, PruningRecipe(recipe, distill_steps=0), labelled_images(64))  # type: ignore[arg-type]
     model = onnx_from_torch(detector)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     sparse = 0
@@ -114,19 +118,19 @@ def test_two_of_four_is_in_every_wide_pointwise_layer_of_the_graph(recipe: str, 
         if node.op_type != "Conv":
             continue
         weight = numpy_helper.to_array(constants[node.input[1]])
-        wide = weight.shape[2:] == (1, 1) and min(weight.shape[:2]) >= 128 and ".se." not in node.name
+        wide = weight.shape[2:] == (1, 1) and min(weight.shape[:2]) >= WIDE and ".se." not in node.name
         zeros = (weight.reshape(len(weight), -1) == 0).mean()
         assert zeros == (0.5 if wide else 0), node.name
         if wide:
             sparse += 1
             assert ((weight.reshape(len(weight), -1, 4) == 0).sum(axis=2) == 2).all(), node.name
     assert sparse > 5
-    assert 0.3 < record.zero_fraction < 0.5
+    assert 0.1 < record.zero_fraction < 0.5
 
 
-@pytest.mark.parametrize("name", ["p50", "s40"])
+@pytest.mark.parametrize("name", ["p40", "s40"])
 def test_second_order_is_closer_than_magnitude(name: str, tmp_path: Path) -> None:
-    dense, images = random_detector(seed=5, architecture=WIDE, size=32), labelled_images(32, fitted=64)
+    dense, images = random_detector(seed=5), labelled_images(64, fitted=64)
     found = {
         recipe: pruned(dense, name, tmp_path, PruningRecipe(recipe, distill_steps=0), images)[1]  # type: ignore[arg-type]
         for recipe in ("accurate", "magnitude")
@@ -201,6 +205,5 @@ def test_kept_layers_are_dense_and_unknown_ones_refused(tmp_path: Path) -> None:
 
 def test_narrow_networks_have_no_layer_for_two_of_four(tmp_path: Path) -> None:
     dense = random_detector(seed=3)
-    recipe = PruningRecipe(keep=("conv_head", "blocks.[3-6].*"))
     with pytest.raises(PruningError, match="wide enough for 2:4 sparsity"):
-        pruned(dense, "n24", tmp_path, recipe)
+        pruned(dense, "n24", tmp_path)
