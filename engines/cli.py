@@ -135,6 +135,13 @@ def _add_pruning(group: argparse._ArgumentGroup) -> None:
         help="acceptable loss of AUC by pruning (default: %(default)s)",
     )
     group.add_argument(
+        "--max-pruning-flips",
+        type=_number,
+        default=100 * _PRUNING.max_flip_share,
+        metavar="PERCENT",
+        help="acceptable share of decisions reversed by pruning, in percent (default: %(default)s)",
+    )
+    group.add_argument(
         "--distill-steps",
         type=whole_number(0),
         default=_PRUNING.distill_steps,
@@ -261,6 +268,7 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         pruning=PruningRecipe(
             name=arguments.pruning_recipe,
             max_auc_drop=arguments.max_pruning_auc_drop,
+            max_flip_share=arguments.max_pruning_flips / 100,
             distill_steps=arguments.distill_steps,
             keep=tuple(arguments.keep_dense),
         ),

@@ -40,6 +40,9 @@ class PruningRecipe:
             raise PruningError(
                 f"an AUC drop of {self.max_auc_drop:g} by pruning; expected more than 0 and less than 0.5"
             )
+        if not 0 < self.max_flip_share < 0.5:
+            share = 100 * self.max_flip_share
+            raise PruningError(f"{share:g} % of decisions reversed by pruning; expected more than 0, less than 50")
         if self.distill_steps < 0:
             raise PruningError(f"{self.distill_steps} steps of distillation; expected 0, for none, or more")
 

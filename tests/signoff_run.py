@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Networks with random weights stand no pruning; what is done about missed limits is tested elsewhere.
+LENIENT = ("--max-pruning-auc-drop", "0.49", "--max-pruning-flips", "49", "--distill-steps", "0")
+
+
 @dataclass(frozen=True)
 class SignoffCase:
     """Inputs of a run and its folder."""
@@ -24,9 +28,9 @@ class SignoffCase:
     out: Path
 
     def build(self, *options: str) -> int:
-        """Runs build-engines."""
+        """Runs build-engines with limits that most prunings meet."""
         paths = ["--checkpoint", self.checkpoint, "--calibration", self.calibration, "--out", self.out]
-        return build_engines([*map(str, paths), *options])
+        return build_engines([*map(str, paths), *LENIENT, *options])
 
     def evaluate(self, *options: str) -> int:
         """Runs evaluate-engines."""

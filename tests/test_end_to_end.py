@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from export.checkpoint import module_from_contract
+from export.command import EXIT_LIMIT_MISSED
 from export.contract import contract_from_toml
 from export.sidecar import sidecar_path
 from export.variant import DEFAULT_VARIANTS
@@ -24,11 +25,14 @@ from tests.signoff_run import SignoffCase, write_case
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Removing half of a network of random weights misses even the most lenient limit.
+DONE = (0, EXIT_LIMIT_MISSED)
+
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory: pytest.TempPathFactory) -> SignoffCase:
     case = write_case(tmp_path_factory.mktemp("end_to_end"))
-    assert case.build() == 0
+    assert case.build() in DONE
     assert case.evaluate() == 0
     return case
 
@@ -108,7 +112,7 @@ def snapshot(case: SignoffCase) -> dict[str, bytes]:
 
 def test_second_run_makes_nothing(case: SignoffCase, capsys: pytest.CaptureFixture[str]) -> None:
     before = snapshot(case)
-    assert case.build() == 0
+    assert case.build() in DONE
     assert case.evaluate() == 0
     assert "making" not in capsys.readouterr().out
     assert snapshot(case) == before
@@ -157,7 +161,7 @@ def test_edited_files_stop_the_command_that_needs_them(
 def test_deleted_files_are_made_again(victim: str, case: SignoffCase, kept: dict[str, bytes]) -> None:
     expected = [scores_of(case, name)[2] for name in DEFAULT_VARIANTS]
     (case.out / victim).unlink()
-    assert case.build() == 0
+    assert case.build() in DONE
     assert case.evaluate() == 0
     for name, scores in zip(DEFAULT_VARIANTS, expected, strict=True):
         np.testing.assert_array_equal(scores_of(case, name)[2], scores)

@@ -13,6 +13,7 @@ import pytest
 from demo.cli import parsed_arguments as parse_demo
 from engines.cli import main as build_engines
 from evaluate.cli import main as evaluate_engines
+from export.command import EXIT_LIMIT_MISSED
 from export.contract import contract_from_toml
 from export.variant import DEFAULT_VARIANTS
 from tests.celeb_df_tree import write_tree
@@ -49,7 +50,8 @@ def test_the_two_verbs_run_as_written(tmp_path: Path, monkeypatch: pytest.Monkey
     typed = [command for command in commands() if command[0] in verbs]
     assert [command[0] for command in typed] == ["build-engines", "evaluate-engines"]
     for name, *arguments in typed:
-        assert verbs[name](arguments) == 0
+        # Random weights stand no pruning, so limits may be missed, which is no mistake in the command.
+        assert verbs[name](arguments) in (0, EXIT_LIMIT_MISSED)
     assert (tmp_path / "runs/b5/report/report.md").is_file()
 
 

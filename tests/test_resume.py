@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.signoff_run import SignoffCase, write_case
+from tests.signoff_run import LENIENT, SignoffCase, write_case
 
 ROOT = Path(__file__).parents[1]
 VARIANTS = ("--variants", "baseline", "q16-p50", "q8", "--backend", "onnxruntime", "tensorrt-rtx")
@@ -24,7 +24,7 @@ def accept_interrupts() -> None:
 
 
 def start(case: SignoffCase, command: str) -> subprocess.Popen[str]:
-    build = ["--checkpoint", case.checkpoint, "--calibration", case.calibration, "--out", case.out, *VARIANTS]
+    build = ["--checkpoint", case.checkpoint, "--calibration", case.calibration, "--out", case.out, *LENIENT, *VARIANTS]
     evaluate = [case.out, "--test", case.test]
     arguments = build if command == "engines" else evaluate
     return subprocess.Popen(
