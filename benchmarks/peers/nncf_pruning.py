@@ -12,14 +12,16 @@ from nncf.torch.model_graph_manager import get_const_data_by_name
 from torch import nn
 
 from export.errors import BackendError
+from export.onnx_from_torch import onnx_from_torch
 from export.versions import versions_of
 from peers.torch_detector import calibration_batches, detector_of_job, write_pruned
-from pruning.nncf_magnitude import kept_layer_names
+from pruning.network import DenseNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from export.checkpoint import Detector
     from peers.job import Job
     from peers.methods import Method
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 def prune_by_nncf(job: Job, method: Method, graph: Path) -> Mapping[str, Any]:
     """Prunes the detector and writes its graph."""
     detector = detector_of_job(job)
-    kept = kept_layer_names(detector.module) if method.settings["keeps_layers"] else ()
+    kept = _sensitive_layers(detector) if method.settings["keeps_layers"] else ()
     ratio = _ratio_of_layers(detector.module, kept, method.settings["share"])
     size = job.contract.input.size
     masked = nncf.prune(
@@ -46,6 +48,13 @@ def prune_by_nncf(job: Job, method: Method, graph: Path) -> Mapping[str, Any]:
     write_pruned(detector, module, graph)
     remark = f"{pruned} of {len(_layers(detector.module))} layers pruned at {ratio:.4f}"
     return {"images": images, "remark": remark, "versions": versions_of("nncf", "torch", "timm", "onnx")}
+
+
+def _sensitive_layers(detector: Detector) -> tuple[str, ...]:
+    """Returns the layers that Engine Sign-off leaves dense."""
+    network = DenseNetwork(detector, onnx_from_torch(detector))
+    prunable = {layer.name for layer in network.prunable_layers}
+    return tuple(layer.name for layer in network.layers if layer.name not in prunable)
 
 
 def _ratio_of_layers(module: nn.Module, kept: Sequence[str], share: float) -> float:
