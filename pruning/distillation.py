@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from calibration.torch_graph import torch_device
 from export.errors import ArtifactError
 from export.progress import progress_bar
 from export.sidecar import write_atomically
@@ -75,14 +76,14 @@ def distilled(
         training.advance()
         if (step + 1) % _SAVE_EVERY == 0:
             training.save(resume, key)
-    return replace(pruned, module=training.student.eval(), sha256="")
+    return replace(pruned, module=training.student.cpu().eval(), sha256="")
 
 
 class _Distillation:
     """Student, optimizer and everything that must survive an interruption."""
 
     def __init__(self, dense: Detector, pruned: Detector, images: torch.Tensor, plan: DistillationPlan) -> None:
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = torch_device()
         self._teacher = copy.deepcopy(dense.module).to(self._device).eval()
         self.student = copy.deepcopy(pruned.module).to(self._device).eval()
         self._images = images

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from calibration.int8_workshop import image_auc
 from calibration.logit_noise import noise_in_db, sqnr_db, sqnr_for_auc, sqnr_for_decisions, within_class_variance
-from export.runners import TorchRunner
+from calibration.torch_graph import torch_device
 from pruning.record import Closeness
 
 if TYPE_CHECKING:
@@ -77,6 +79,10 @@ class Judge:
 
 
 def logits_of(detector: Detector, images: LabelledImages) -> Logits:
-    """Returns the logits (N,) of images."""
-    with TorchRunner(detector.module) as runner:
-        return np.concatenate([runner.infer(batch.numpy()) for batch in images.batches]).astype(np.float64)
+    """Returns the logits (N,) of images, computed on a GPU if there is one."""
+    device = torch_device()
+    module = detector.module if device.type == "cpu" else copy.deepcopy(detector.module).to(device)
+    with torch.inference_mode():
+        logits = torch.cat([module(batch.to(device)).double().cpu() for batch in images.batches])
+    found: Logits = logits.reshape(-1).numpy()
+    return found
