@@ -165,7 +165,11 @@ def _add_int8(group: argparse._ArgumentGroup) -> None:
         "INT8; minmax quantizes everything without repair, to compare with (default: accurate)",
     )
     group.add_argument(
-        "--max-size-mib", type=_number, default=29.5, metavar="MIB", help="largest INT8 ONNX file (default: 29.5)"
+        "--max-size-mib",
+        type=_number,
+        default=29.5,
+        metavar="MIB",
+        help="largest INT8 ONNX file of the dense network; that of sNN is less in proportion (default: 29.5)",
     )
     group.add_argument(
         "--max-auc-drop", type=_number, default=0.001, metavar="X", help="acceptable loss of AUC (default: 0.001)"

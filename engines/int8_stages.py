@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import onnx
@@ -45,7 +46,7 @@ from calibration.torch_graph import TorchGraph, torch_device
 from export.errors import ArtifactError, DataError
 from export.progress import progress_bar
 from export.sidecar import Recipe, read_json, write_json
-from export.variant import Precision, name_from_parts
+from export.variant import Precision, PruningKind, name_from_parts
 from export.versions import versions_of
 
 if TYPE_CHECKING:
@@ -62,6 +63,16 @@ if TYPE_CHECKING:
 _CHANNELS_BYTES = 3_000_000
 _TABLE_BYTES = 20_000
 _SENSITIVITY_BYTES = 400_000
+# What a file needs besides weights: nodes, names and scales do not become fewer with the channels.
+_GRAPH_MIB = 1.0
+
+
+def recipe_of_pruned(recipe: Int8Recipe, pruning: Pruning | None) -> Int8Recipe:
+    """Returns a recipe whose limit of size, which is that of a dense network, fits one without some of its channels."""
+    if pruning is None or pruning.kind is not PruningKind.STRUCTURED:
+        return recipe
+    shrinking = max(recipe.max_size_mib - _GRAPH_MIB, 0.0)
+    return replace(recipe, max_size_mib=recipe.max_size_mib - shrinking * pruning.percent / 100)
 
 
 class Int8Stages:
@@ -94,19 +105,20 @@ class Int8Stages:
         name = name_from_parts(Precision.INT8, pruning)
         warnings = image_warnings(self._samples())  # first, because what is wrong is told before minutes of work
         parents = {"fp32": fp32, **self._measured(fp32, name)}
+        settings = recipe_of_pruned(self._recipe, pruning)
         recipe = Recipe(
             "onnx",
             {"calibration": self._samples().sha256, **{role: parent.sha256 for role, parent in parents.items()}},
             {
                 "precision": Precision.INT8.value,
-                "recipe": self._recipe.to_dict(),
+                "recipe": settings.to_dict(),
                 **versions_of("onnx", "onnxruntime", "numpy", "scipy", "torch"),
             },
         )
 
         def write(path: Path) -> Mapping[str, Any]:
             measurement = _read_measurement(parents["sensitivity"].path) if "sensitivity" in parents else None
-            made = make_int8(self._workshop(parents), self._recipe, measurement, warnings)
+            made = make_int8(self._workshop(parents), settings, measurement, warnings)
             onnx.save(made.model, path)
             return {"placement": made.placement.to_dict(), "int8": made.record.to_dict()}
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from calibration.layers import Layer
 
 _CHANNELWISE_OPS = frozenset({"Sigmoid", "Relu", "Clip", "HardSigmoid", "HardSwish", "Identity", "Mul"}) | POOL_OPS
+_CORE, _STEPS, _LEAST = 16, 16, 8
 _PRUNED_ROLES = frozenset({Role.CONVOLUTION})
 
 
@@ -44,9 +45,25 @@ class ChannelGroup:
         return self.readers[-1].name
 
     @property
+    def shape(self) -> str:
+        """What its layers look like; blocks that are alike have it in common."""
+        return " ".join("x".join(map(str, layer.weight_shape)) for layer in (*self.writers, *self.readers))
+
+    @property
     def weight_count(self) -> int:
         """Weights of all its layers."""
         return sum(layer.weight_count for layer in (*self.writers, *self.readers))
+
+
+def kept_channels(channels: int) -> tuple[int, ...]:
+    """Returns how many of a group's channels may be kept, falling from all of them to about an eighth.
+
+    Multiples of 16, the granularity of tensor cores, and of about a sixteenth of the channels: similar blocks then
+    often end equally wide and share the kernels that an engine carries for each width.
+    """
+    step = _CORE * max(1, round(channels / _STEPS / _CORE))
+    fewest = step * max(1, channels // _LEAST // step)
+    return (channels, *(kept for kept in reversed(range(fewest, channels, step))))
 
 
 def channel_groups_from_graph(graph: onnx.GraphProto) -> tuple[ChannelGroup, ...]:

@@ -11,10 +11,11 @@ import torch
 from calibration.layer_inputs import matrix_of_weight
 from export.variant import LARGEST_PERCENT, PruningKind
 from pruning.allocation import Options, allocated
+from pruning.channel_groups import kept_channels
 from pruning.channel_removal import parameters_per_channel
 from pruning.errors import PruningError
 from pruning.nncf_magnitude import magnitude_masks
-from pruning.saliency import CHANNEL_STEP, SaliencyMeter
+from pruning.saliency import SaliencyMeter
 from pruning.zeros import KEPT_OF_FOUR, RUN_OF_FOUR, cheapest, fixed, pattern_two_of_four
 
 if TYPE_CHECKING:
@@ -88,8 +89,14 @@ class Planner:
         else:
             sizes = _parameters_per_channel(self._network)
             total = self._network.detector.parameter_count
+        families = {group.name: group.shape for group in self._network.channel_groups}
         parts = [
-            Options(found.name, sizes[found.name] * np.asarray(found.amounts), np.asarray(found.noise))
+            Options(
+                found.name,
+                sizes[found.name] * np.asarray(found.amounts),
+                np.asarray(found.noise),
+                families.get(found.name, "") if pruning.kind is PruningKind.STRUCTURED else found.name,
+            )
             for found in saliencies
         ]
         _require_enough(pruning, sum(float(part.savings[-1]) for part in parts) / total)
@@ -135,11 +142,10 @@ def _smallest_channels(network: DenseNetwork, pruning: Pruning) -> dict[str, tup
     groups, sizes = _groups(network), _parameters_per_channel(network)
     parts = []
     for group in groups:
-        kept = range(CHANNEL_STEP, group.channels, CHANNEL_STEP)
-        removed = np.array([0, *sorted(group.channels - count for count in kept)], dtype=np.float64)
+        removed = group.channels - np.array(kept_channels(group.channels), dtype=np.float64)
         # The price per weight of this is twice the share, so that all groups lose the same one.
         noise = sizes[group.name] * removed**2 / group.channels
-        parts.append(Options(group.name, sizes[group.name] * removed, noise))
+        parts.append(Options(group.name, sizes[group.name] * removed, noise, group.shape))
     total = network.detector.parameter_count
     _require_enough(pruning, sum(float(part.savings[-1]) for part in parts) / total)
     allocation = allocated(parts, pruning.percent / 100 * total)

@@ -21,6 +21,7 @@ from calibration.segments import segments_from_graph
 from calibration.sensitivity import logits_behind, states_at_cuts
 from export.progress import progress_bar
 from pruning.channel_elimination import eliminated
+from pruning.channel_groups import kept_channels
 from pruning.reconstruction import SPARSE_RIDGE, SparseReconstruction, masked_least_squares
 from pruning.zeros import CheapestZeros
 
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 _MEASURED_SHARES = (0.3, 0.5, 0.7, 0.85, 0.95)
 _SHARES = tuple(round(0.05 * step, 2) for step in range(20))
 _PROBED_SHARE = 0.7
-# Kept channels are a multiple of this, the granularity of tensor cores.
-CHANNEL_STEP = 16
 _PROBED_CHANNELS = 0.5
 _TINY = 1e-30
 
@@ -105,7 +104,7 @@ class SaliencyMeter:
         return self._measured([self._with_zeros(layer, observed) for layer, observed in self._observed(layers)])
 
     def of_channels(self, groups: Sequence[ChannelGroup]) -> tuple[Saliency, ...]:
-        """Measures what groups lose when some of their channels are removed; `CHANNEL_STEP` of them always stay."""
+        """Measures what groups lose when some of their channels are removed, in the steps of `kept_channels`."""
         readers = [group.readers[-1] for group in groups]
         return self._measured([self._narrowed(layer, observed) for layer, observed in self._observed(readers)])
 
@@ -133,8 +132,8 @@ class SaliencyMeter:
         weight, covariance = self._matrix(layer), observed.moments.disturbed
         area = math.prod(self._geometries[layer.name].kernel or (1,))
         channels = weight.shape[2] // area
-        found = eliminated(weight[0], covariance[0], min(CHANNEL_STEP, channels), area)
-        amounts = tuple(count for count in range(len(found.errors)) if not count or _is_even(channels - count))
+        amounts = tuple(channels - kept for kept in kept_channels(channels))
+        found = eliminated(weight[0], covariance[0], channels - amounts[-1], area)
         half = round(_PROBED_CHANNELS * (len(found.errors) - 1))
         kept = torch.ones(channels, dtype=torch.bool, device=weight.device)
         kept[list(found.order[:half])] = False
@@ -190,7 +189,3 @@ def _errors_of_shares(
     between = np.exp(np.interp(shares, known, np.log(np.maximum(errors, _TINY))))
     found: NDArray[np.float64] = np.where(shares < known[0], errors[0] * (shares / known[0]) ** 3, between)
     return found
-
-
-def _is_even(kept: int) -> bool:
-    return kept % CHANNEL_STEP == 0

@@ -12,6 +12,7 @@ from calibration.celeb_df import samples_from_celeb_df
 from calibration.int8_recipe import Int8Recipe
 from engines import stages as stages_module
 from engines.backend import BuildOptions
+from engines.int8_stages import recipe_of_pruned
 from engines.onnxruntime_backend import OnnxRuntimeBackend
 from engines.run_folder import RunFolder
 from engines.spec import read_spec
@@ -154,3 +155,14 @@ def test_another_pruning_recipe_drops_what_the_first_one_made(case: SignoffCase,
     assert engines() == ["q16", "q16-p50", "baseline"]
     assert case.build("--variants", "q32-p50", "--pruning-recipe", "magnitude", *QUICK) == 0
     assert engines() == ["q16", "baseline", "q32-p50"]
+
+
+def test_the_size_limit_of_int8_shrinks_with_the_channels() -> None:
+    recipe = Int8Recipe(max_size_mib=29.5)
+    limits = {
+        name: recipe_of_pruned(recipe, pruning_from_name(name)).max_size_mib for name in ("p50", "n24", "s50", "s20")
+    }
+    assert limits == {"p50": 29.5, "n24": 29.5, "s50": 15.25, "s20": pytest.approx(23.8)}
+    assert recipe_of_pruned(recipe, None) is recipe
+    tight = replace(recipe, max_size_mib=0.5)
+    assert recipe_of_pruned(tight, pruning_from_name("s95")).max_size_mib == 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,19 +23,35 @@ def parts_from(rng: np.random.Generator, count: int, options: int) -> list[Optio
     return found
 
 
+@pytest.mark.parametrize("families", [("", "", "", ""), ("a", "a", "", "a"), ("a", "b", "b", "a")])
 @pytest.mark.parametrize("seed", range(12))
-def test_no_choice_that_saves_as_much_has_less_noise(seed: int) -> None:
+def test_no_choice_that_saves_a_step_more_has_less_noise(seed: int, families: tuple[str, ...]) -> None:
     rng = np.random.default_rng(seed)
-    parts = parts_from(rng, 4, 4)
-    wanted = rng.uniform(0.2, 0.9) * sum(part.savings[-1] for part in parts)
+    parts = [replace(part, family=name) for part, name in zip(parts_from(rng, 4, 4), families, strict=True)]
+    wanted = rng.uniform(0.1, 0.6) * sum(part.savings[-1] for part in parts)
     found = allocated(parts, wanted)
     assert found.saved >= wanted
-    best = min(
+    assert found.saved == sum(part.savings[found.chosen[part.name]] for part in parts)
+    assert found.noise == pytest.approx(sum(part.noise[found.chosen[part.name]] for part in parts))
+
+    def allowed(choice: tuple[int, ...]) -> bool:
+        taken: dict[str, set[int]] = {}
+        for name, index, part in zip(families, choice, parts, strict=True):
+            taken.setdefault(name or part.name, set()).add(index)
+        return all(len(options - {0}) <= 1 for options in taken.values())
+
+    assert allowed(tuple(found.chosen[part.name] for part in parts))
+    totals: dict[str, float] = {}
+    for part in parts:
+        totals[part.family or part.name] = totals.get(part.family or part.name, 0.0) + float(part.savings[-1])
+    step = max(totals.values())
+    rivals = [
         sum(part.noise[index] for part, index in zip(parts, choice, strict=True))
         for choice in itertools.product(range(4), repeat=4)
-        if sum(part.savings[index] for part, index in zip(parts, choice, strict=True)) >= found.saved
-    )
-    assert found.noise == pytest.approx(best)
+        if allowed(choice)
+        and sum(part.savings[index] for part, index in zip(parts, choice, strict=True)) >= wanted + step
+    ]
+    assert not rivals or found.noise <= min(rivals) + 1e-9
 
 
 @pytest.mark.parametrize("seed", range(5))

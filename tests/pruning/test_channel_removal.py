@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 from export.checkpoint import Detector, detector_from_checkpoint
 from export.errors import CheckpointError
 from export.onnx_from_torch import onnx_from_torch
-from pruning.channel_groups import channel_groups_from_graph
+from pruning.channel_groups import channel_groups_from_graph, kept_channels
 from pruning.channel_removal import parameters_per_channel, without_channels
 from pruning.making import macs_of
 from tests.detectors import random_detector
@@ -108,3 +109,16 @@ def test_residual_stream_head_and_stem_are_no_groups(dense: Detector) -> None:
     assert {name.rsplit(".", 1)[1] for name in written} >= {"conv_pw", "conv_dw"}
     layers = [layer.name for group in groups for layer in (*group.writers, *group.readers)]
     assert len(layers) == len(set(layers))
+
+
+@pytest.mark.parametrize("channels", [*range(1, 70), 144, 240, 384, 768, 1056, 1824, 3072])
+def test_kept_channels_are_multiples_and_never_all_gone(channels: int) -> None:
+    kept = kept_channels(channels)
+    assert kept[0] == channels
+    assert list(kept) == sorted(set(kept), reverse=True)
+    assert all(count % 16 == 0 and count >= max(16, 0.1 * channels) for count in kept[1:])
+    steps = {earlier - later for earlier, later in pairwise(kept[1:])}
+    assert len(steps) <= 1
+    if channels >= 144:
+        assert kept[-1] <= 0.17 * channels
+        assert 8 <= len(kept) <= 17
