@@ -63,7 +63,7 @@ class FakeQuantizer:
                 self._graph.device
             )
         rounded = self._rounded[layer.name]
-        return partial(_instead, rounded)
+        return partial(instead, rounded)
 
 
 def rounded_activation(amax: float) -> Transform:
@@ -88,14 +88,15 @@ def with_added_biases(
         biases: Layer -> its bias initializer.
     """
     corrected = {name: graph.constants[biases[name]] + added for name, added in corrections.items()}
-    return {(name, 2): partial(_instead, value) for name, value in corrected.items()}
+    return {(name, 2): partial(instead, value) for name, value in corrected.items()}
 
 
 def with_weights(graph: TorchGraph, weights: Mapping[str, Int8Weight]) -> Overrides:
     """Returns replacements that make layers multiply with weights as they are stored."""
     restored = {name: torch.from_numpy(weight.restored).to(graph.device) for name, weight in weights.items()}
-    return {(name, 1): partial(_instead, value) for name, value in restored.items()}
+    return {(name, 1): partial(instead, value) for name, value in restored.items()}
 
 
-def _instead(value: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+def instead(value: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    """Returns the value in the place of whatever a node would have read."""
     return value

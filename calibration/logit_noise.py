@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_FLIP_SHARE = 0.002
 _CLIPPED_AUC = 1e-6
 _SMALLEST_RATIO = 1e-12
+_LIMIT_DB = 120.0
 _LARGEST_SQNR_DB = 80.0
 
 
@@ -40,7 +41,9 @@ def sqnr_db(signal_variance: float, error: Logits) -> float:
 
 
 def noise_in_db(signal_variance: float, noise_power: float) -> float:
-    """Returns 10 log10(signal variance / noise power), between -120 and 120 dB."""
+    """Returns 10 log10(signal variance / noise power), between -120 and 120 dB; -120 if the noise is not finite."""
+    if not math.isfinite(noise_power):
+        return -_LIMIT_DB
     ratio = signal_variance / noise_power if noise_power > 0 else math.inf
     return 10 * math.log10(min(max(ratio, _SMALLEST_RATIO), 1 / _SMALLEST_RATIO))
 

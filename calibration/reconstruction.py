@@ -16,7 +16,7 @@ from calibration.fake_quantization import with_added_biases, with_weights
 from calibration.int8_from_table import Int8Weight
 from calibration.layer_inputs import matrix_of_weight, weight_of_matrix
 from calibration.observed_input import observed_input, walked_layers
-from calibration.weight_fitting import RIDGE, refitted
+from calibration.weight_fitting import RIDGE, masked_least_squares, refitted
 from calibration.weight_rounding import rounded_with_compensation, scales_of
 
 if TYPE_CHECKING:
@@ -86,6 +86,9 @@ def _reconstructed_layer(
     observed = observed_input(inputs, geometry)
     observed.moments.damp(RIDGE)
     refit = refitted(weight, observed.moments)
+    kept = weight != 0
+    if not kept.all():  # zeros of a pruned network stay: they are what a download or a sparse kernel saves
+        refit = masked_least_squares(refit, kept, observed.moments.disturbed)
     scale = scales_of(refit)
     steps = rounded_with_compensation(refit, scale, observed.moments.disturbed)
     values = weight_of_matrix(steps, layer).to(torch.int8).cpu().numpy()

@@ -4,11 +4,12 @@ Everything is a matter of second moments of the layer's input, so it costs no gr
 
 - *refit*: the layer is to give from its disturbed input what it gave from the undisturbed one. That is a ridge
   regression, solved in closed form; channels that carry more noise than signal lose weight to those that tell the same.
+- *masked least squares*: the same where some weights must be zero.
 - *compensation*: weights are settled column by column - rounded, or set to zero - and what each column adds to the
   output is taken up by the columns that are not settled yet (Frantar and Alistarh, "Optimal Brain Compression", arXiv
   2208.11580; Frantar et al., "GPTQ", arXiv 2210.17323; Frantar and Alistarh, "SparseGPT", arXiv 2301.00774).
 
-Moments of a hundred images are known only roughly, so both are done with a ridge: a share of the mean variance of the
+Moments of a hundred images are known only roughly, so all are done with a ridge: a share of the mean variance of the
 input is added to every variance.
 """
 
@@ -39,6 +40,10 @@ RIDGE = 0.1
 _DEAD = 1e-12
 # Columns that are settled before the errors of all of them are taken up by the rest, in one matrix product.
 BLOCK = 64
+# Steps of conjugate gradients, and the share of the first residual's size (squared) at which they end.
+_MOST_STEPS = 50
+_TOLERANCE = 1e-6
+_TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,37 @@ def refitted(weight: torch.Tensor, moments: Moments) -> torch.Tensor:
     wanted = moments.lost @ weight.transpose(1, 2)
     change = torch.cholesky_solve(wanted, torch.linalg.cholesky(moments.disturbed))
     return weight + change.transpose(1, 2)
+
+
+def masked_least_squares(weight: torch.Tensor, kept: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
+    """Returns the weight with the wanted zeros whose output differs least from that of the weight given.
+
+    Each output has equations of its own, because each keeps other columns. Conjugate gradients solve them together, in
+    matrix products, preconditioned by the variances; every step lowers the error of every output.
+
+    Args:
+        weight: (groups, outputs, K), float64.
+        kept: bool (groups, outputs, K), False where the weight is to be zero.
+        covariance: (groups, K, K) of the input, positive definite.
+    """
+    variance = torch.diagonal(covariance, dim1=1, dim2=2).unsqueeze(1)
+    found = weight * kept
+    residual = ((weight - found) @ covariance) * kept
+    direction = residual / variance
+    size = (residual * direction).sum(dim=2, keepdim=True)
+    small = _TOLERANCE * size
+    for _ in range(_MOST_STEPS):
+        if bool((size <= small).all()):
+            break
+        change = (direction @ covariance) * kept
+        length = size / (direction * change).sum(dim=2, keepdim=True).clamp_min(_TINY)
+        found += length * direction
+        residual -= length * change
+        scaled = residual / variance
+        new_size = (residual * scaled).sum(dim=2, keepdim=True)
+        direction = scaled + new_size / size.clamp_min(_TINY) * direction
+        size = new_size
+    return found
 
 
 class Compensation:

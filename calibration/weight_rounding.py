@@ -12,7 +12,7 @@ from calibration.ranges import LEVELS
 from calibration.weight_fitting import Compensation
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from calibration.weight_fitting import Array, Columns, Settle
 
 
 def scales_of(weight: torch.Tensor) -> torch.Tensor:
@@ -25,7 +25,7 @@ def rounded_with_compensation(weight: torch.Tensor, scale: torch.Tensor, covaria
     """Rounds weights column by column and lets the columns to come take up the error.
 
     Args:
-        weight: (groups, outputs, K), float64.
+        weight: (groups, outputs, K), float64; its zeros stay zero.
         scale: (groups, outputs).
         covariance: (groups, K, K) of the input, positive definite.
 
@@ -34,8 +34,15 @@ def rounded_with_compensation(weight: torch.Tensor, scale: torch.Tensor, covaria
     """
     step = scale.cpu().numpy()
 
-    def to_nearest(values: NDArray[np.float64], _: int) -> NDArray[np.float64]:
-        rounded: NDArray[np.float64] = np.clip(np.rint(values / step), -LEVELS, LEVELS) * step
-        return rounded
+    kept = (weight != 0).transpose(1, 2).cpu().numpy()
 
-    return torch.round(Compensation(covariance).settled(weight, lambda *_: to_nearest) / scale.unsqueeze(2))
+    def begin(_: Array, __: Array, columns: Columns) -> Settle:
+        stays = np.take_along_axis(kept, columns[:, :, None], axis=1)
+
+        def to_nearest(values: Array, column: int) -> Array:
+            rounded: Array = np.clip(np.rint(values / step), -LEVELS, LEVELS) * step * stays[:, column]
+            return rounded
+
+        return to_nearest
+
+    return torch.round(Compensation(covariance).settled(weight, begin) / scale.unsqueeze(2))

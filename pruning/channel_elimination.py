@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import torch
 
-# Share of the channels left that is removed at a time: their costs are taken one by one, their removal is exact.
+# Share of the channels left that is removed at most at a time: costs are taken one by one, the removal is exact.
 _CHUNK_SHARE = 0.02
+# Squared partial correlation from which two channels do not go at once: each may be cheap only because of the other.
+_CLOSE = 0.1
 _TINY = 1e-30
 
 
@@ -47,7 +49,7 @@ def eliminated(weight: torch.Tensor, covariance: torch.Tensor, fewest: int = 1, 
     while len(here) > fewest:
         count = min(max(1, int(_CHUNK_SHARE * len(here))), len(here) - fewest)
         costs = _costs(weight, inverse, run)
-        chosen = torch.topk(costs, count, largest=False).indices
+        chosen = _cheapest_apart(costs, inverse, run, count)
         left = torch.ones(len(here), dtype=torch.bool, device=here.device)
         left[chosen] = False
         gone = (chosen.unsqueeze(1) * run + torch.arange(run, device=here.device)).flatten()
@@ -63,6 +65,20 @@ def eliminated(weight: torch.Tensor, covariance: torch.Tensor, fewest: int = 1, 
         inverse = inverse[stay][:, stay] - rows.T @ torch.linalg.solve(inverse[gone][:, gone], rows)
         here = here[left]
     return Elimination(tuple(order), tuple(errors))
+
+
+def _cheapest_apart(costs: torch.Tensor, inverse: torch.Tensor, run: int, count: int) -> torch.Tensor:
+    """Returns up to `count` of the cheapest channels, no two of which stand for each other."""
+    candidates = torch.argsort(costs)[: 2 * count]
+    columns = candidates * run  # the first column of a channel stands for all of them
+    near = inverse[columns][:, columns]
+    spread = torch.diagonal(near).clamp_min(_TINY)
+    close = (near.square() / (spread.unsqueeze(0) * spread.unsqueeze(1)) > _CLOSE).cpu()
+    chosen: list[int] = []
+    for number in range(len(candidates)):
+        if len(chosen) < count and not close[number, chosen].any():
+            chosen.append(number)
+    return candidates[chosen]
 
 
 def _costs(weight: torch.Tensor, inverse: torch.Tensor, run: int) -> torch.Tensor:

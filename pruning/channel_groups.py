@@ -92,6 +92,9 @@ class _Search:
 
 
 def _group_of(first: Layer, layers: Mapping[str, Layer], index: GraphIndex) -> ChannelGroup | None:
+    channels = first.weight_shape[first.channel_axis]
+    if attribute(index.producers[first.output], "group", 1) != 1:  # its channels cannot be removed one by one
+        return None
     search = _Search({first.output}, {first.name: first})
     pending = [first.output]
     while pending:
@@ -107,7 +110,9 @@ def _group_of(first: Layer, layers: Mapping[str, Layer], index: GraphIndex) -> C
     if not readers or readers[-1].role not in _PRUNED_ROLES:
         return None
     writers = [first, *(search.writers[name] for name in layers if name in search.writers and name != first.name)]
-    return ChannelGroup(tuple(writers), tuple(readers), first.weight_shape[first.channel_axis])
+    if any(writer.weight_shape[writer.channel_axis] != channels for writer in writers):
+        return None  # a filter with several outputs per channel, or one gate for all of them
+    return ChannelGroup(tuple(writers), tuple(readers), channels)
 
 
 def _followed(

@@ -9,6 +9,7 @@ any image.
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import pickle
 from dataclasses import dataclass, replace
@@ -71,11 +72,11 @@ def distilled(
         ArtifactError: The kept state is damaged.
     """
     training = _Distillation(dense, pruned, images, plan)
-    training.restore(resume, key)
+    training.restore(resume, f"{key} {_digest(pruned.module)}")
     for step in progress_bar(range(training.step, plan.steps), "distilling", plan.steps - training.step, "step"):
         training.advance()
         if (step + 1) % _SAVE_EVERY == 0:
-            training.save(resume, key)
+            training.save(resume, f"{key} {_digest(pruned.module)}")
     return replace(pruned, module=training.student.cpu().eval(), sha256="")
 
 
@@ -167,8 +168,16 @@ class _Distillation:
         return module.get_classifier()(pooled), pooled  # type: ignore[operator]  # as above
 
 
+def _digest(module: nn.Module) -> str:
+    """Returns a digest of all weights: a state of another student, pruned on another machine, is of no use."""
+    digest = hashlib.sha256()
+    for value in module.state_dict().values():
+        digest.update(value.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _trained_parameters(module: nn.Module) -> list[nn.Parameter]:
-    """Returns what is trained: all but depthwise filters, whose gradient is slow on a CPU and which hold little."""
+    """Returns what is trained: all but grouped filters, whose gradient is slow on a CPU and which hold little."""
     slow = {id(layer.weight) for layer in module.modules() if isinstance(layer, nn.Conv2d) and layer.groups > 1}
     for parameter in module.parameters():
         parameter.requires_grad_(id(parameter) not in slow)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pruning.recipe import PruningRecipe
 
 
+SMALLEST_AIM_DB = 15.0
+
+
 class Judge:
     """Compares detectors with the dense one.
 
@@ -61,10 +64,14 @@ class Judge:
         )
 
     def least_sqnr_db(self, recipe: PruningRecipe) -> float:
-        """Returns the SQNR at which both limits of a recipe are expected to be met."""
+        """Returns the SQNR at which both limits of a recipe are expected to be met, at least `SMALLEST_AIM_DB`.
+
+        Few images may lie so far from the threshold that no noise would seem to matter.
+        """
         logits = np.concatenate([self.fitted_logits, self._judging_logits])
         labels = np.concatenate([self.images.fitted.is_fake, self.images.judging.is_fake])
         return max(
+            SMALLEST_AIM_DB,
             sqnr_for_auc(image_auc(logits, labels), recipe.max_auc_drop),
             sqnr_for_decisions(logits, labels, recipe.max_flip_share),
         )

@@ -110,7 +110,7 @@ class PruningWorkshop:
         closeness = self._judge.closeness(bare)
         first = PruningStep(_PRUNED[pruning.kind], self._judge.closeness(dense), closeness, kept=True)
         state = _State(bare, closeness, (first,))
-        adapted = with_adapted_batch_norms(bare, self._images.fitted.batches)
+        adapted = with_adapted_batch_norms(bare, torch.cat(self._images.fitted.batches))
         state = self._kept(state, "re-estimation of batch norms", adapted)
         return self._kept(state, "reconstruction of weights, layer after layer", narrow(fitted))
 

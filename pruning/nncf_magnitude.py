@@ -11,13 +11,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
+
+from calibration.torch_graph import torch_device
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from torch import nn
+    from collections.abc import Collection
 
     from export.checkpoint import Detector
+
+_BATCH_SIZE = 32
 
 
 def magnitude_masks(detector: Detector, share: float, kept: Collection[str]) -> dict[str, torch.Tensor]:
@@ -50,13 +53,28 @@ def magnitude_masks(detector: Detector, share: float, kept: Collection[str]) -> 
     }
 
 
-def with_adapted_batch_norms(detector: Detector, batches: Sequence[torch.Tensor]) -> Detector:
-    """Returns a copy of a detector whose batch norms have the statistics of these images (N, 3, size, size) each."""
+def with_adapted_batch_norms(detector: Detector, images: torch.Tensor) -> Detector:
+    """Returns a copy of a detector whose batch norms have the statistics of images, averaged over batches.
+
+    Args:
+        detector: Left alone.
+        images: Normalized images (N, 3, size, size).
+    """
     nncf = _nncf()
-    module: nn.Module = copy.deepcopy(detector.module)
+    device = torch_device()
+    module: nn.Module = copy.deepcopy(detector.module).to(device)
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.reset_running_stats()
+            layer.momentum = None  # a cumulative average; NNCF's moving one would leave half of what was there before
+    # Of equal size, because a last batch of one image has no variance where a map is 1x1.
+    batches = images.tensor_split(max(1, len(images) // _BATCH_SIZE))
     with contextlib.redirect_stdout(io.StringIO()):  # NNCF draws a bar of its own, even into a log
-        nncf.batch_norm_adaptation(module, calibration_dataset=nncf.Dataset(batches))
-    return replace(detector, module=module.eval(), sha256="")
+        nncf.batch_norm_adaptation(module, calibration_dataset=nncf.Dataset(batches, lambda batch: batch.to(device)))
+    state = module.cpu().state_dict()
+    plain = copy.deepcopy(detector.module)
+    plain.load_state_dict(state)
+    return replace(detector, module=plain.eval(), sha256="")
 
 
 def _nncf() -> Any:

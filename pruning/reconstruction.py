@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from calibration.fake_quantization import with_added_biases
+from calibration.fake_quantization import instead, with_added_biases
 from calibration.layer_inputs import matrix_of_weight, weight_of_matrix
 from calibration.observed_input import observed_input, walked_layers
-from calibration.weight_fitting import refitted
+from calibration.weight_fitting import masked_least_squares, refitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 
 # Half the weights of a layer are a far larger disturbance than rounding: moments may be trusted more.
 SPARSE_RIDGE = 0.03
-# Steps of conjugate gradients, and the share of the first residual's size (squared) at which they end.
-_MOST_STEPS = 50
-_TOLERANCE = 1e-6
-_TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ class SparseReconstruction:
     def overrides(self, graph: TorchGraph, biases: Mapping[str, str]) -> Overrides:
         """Returns what the fitted layers read in the place of their dense weights and biases."""
         replaced: dict[tuple[str, int], partial[torch.Tensor]] = {
-            (name, 1): partial(_instead, weight) for name, weight in self.weights.items()
+            (name, 1): partial(instead, weight) for name, weight in self.weights.items()
         }
         return {**replaced, **with_added_biases(graph, self.corrections, biases)}
 
@@ -103,38 +99,3 @@ def _fitted_layer(
         kept = choice(fitted, observed.moments.disturbed)
         fitted = masked_least_squares(fitted, kept, observed.moments.disturbed)
     return weight_of_matrix(fitted.float(), layer), observed.lacking(weight, fitted.float().double())
-
-
-def masked_least_squares(weight: torch.Tensor, kept: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
-    """Returns the weight with the wanted zeros whose output differs least from that of the weight given.
-
-    Each output has equations of its own, because each keeps other columns. Conjugate gradients solve them together, in
-    matrix products, preconditioned by the variances; every step lowers the error of every output.
-
-    Args:
-        weight: (groups, outputs, K), float64.
-        kept: bool (groups, outputs, K), False where the weight is to be zero.
-        covariance: (groups, K, K) of the input, positive definite.
-    """
-    variance = torch.diagonal(covariance, dim1=1, dim2=2).unsqueeze(1)
-    found = weight * kept
-    residual = ((weight - found) @ covariance) * kept
-    direction = residual / variance
-    size = (residual * direction).sum(dim=2, keepdim=True)
-    small = _TOLERANCE * size
-    for _ in range(_MOST_STEPS):
-        if bool((size <= small).all()):
-            break
-        change = (direction @ covariance) * kept
-        length = size / (direction * change).sum(dim=2, keepdim=True).clamp_min(_TINY)
-        found += length * direction
-        residual -= length * change
-        scaled = residual / variance
-        new_size = (residual * scaled).sum(dim=2, keepdim=True)
-        direction = scaled + new_size / size.clamp_min(_TINY) * direction
-        size = new_size
-    return found
-
-
-def _instead(value: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-    return value

@@ -19,10 +19,11 @@ from calibration.logit_alignment import fitted_alignment
 from calibration.observed_input import observed_input, walked_layers
 from calibration.segments import segments_from_graph
 from calibration.sensitivity import logits_behind, states_at_cuts
+from calibration.weight_fitting import masked_least_squares
 from export.progress import progress_bar
 from pruning.channel_elimination import eliminated
 from pruning.channel_groups import kept_channels
-from pruning.reconstruction import SPARSE_RIDGE, SparseReconstruction, masked_least_squares
+from pruning.reconstruction import SPARSE_RIDGE, SparseReconstruction
 from pruning.zeros import CheapestZeros
 
 if TYPE_CHECKING:

@@ -103,3 +103,10 @@ def test_within_class_variance_is_the_pooled_one(fakes: int) -> None:
     parts = [logits[is_fake == label] for label in (False, True)]
     expected = sum(len(part) * np.var(part) for part in parts if len(part)) / 40
     assert within_class_variance(logits, is_fake) == pytest.approx(expected)
+
+
+def test_no_number_is_as_far_off_as_can_be() -> None:
+    """A detector that gives NaN must never count as perfect."""
+    assert sqnr_db(1.0, np.array([0.0, np.nan])) == -120
+    assert sqnr_db(1.0, np.array([0.0, np.inf])) == -120
+    assert sqnr_db(1.0, np.zeros(2)) == 120

@@ -162,3 +162,14 @@ def test_dead_and_constant_inputs_break_nothing() -> None:
     np.testing.assert_allclose(refit.numpy(), weight.numpy(), atol=1e-6)
     assert torch.isfinite(steps).all()
     assert steps.abs().max() == 127
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_zeros_stay_zero(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weight = torch.from_numpy(rng.normal(size=(2, 7, 90)) * (rng.random((2, 7, 90)) < 0.5))
+    rows = rng.normal(size=(2, 300, 90)) @ rng.normal(size=(2, 90, 90))
+    covariance = torch.from_numpy(np.stack([np.cov(group.T) for group in rows]))
+    steps = rounded_with_compensation(weight, scales_of(weight), covariance)
+    assert not steps[weight == 0].any()
+    assert steps[weight != 0].any()

@@ -49,6 +49,18 @@ def test_errors_of_wide_layers_are_those_of_least_squares_where_a_chunk_ends() -
     np.testing.assert_allclose([found.errors[count] for count in (3, 6, 144)], exact, rtol=1e-6)
 
 
+def test_of_two_copies_in_a_wide_layer_only_one_is_free() -> None:
+    """Both look free, because each can stand for the other, and a wide layer loses several channels at a time."""
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(1000, 400))
+    rows[:, 200:210] = rows[:, 100:110] + 1e-4 * rng.normal(size=(1000, 10))
+    weight, covariance = rng.normal(size=(5, 400)), np.cov(rows.T)
+    found = eliminated(torch.from_numpy(weight), torch.from_numpy(covariance), fewest=384)
+    first = found.order[:10]
+    assert all(len({100 + pair, 200 + pair} & set(first)) == 1 for pair in range(10))
+    assert error_without(weight, covariance, list(first)) < 1e-3
+
+
 def test_dead_and_copied_channels_go_first() -> None:
     rng = np.random.default_rng(3)
     rows = rng.normal(size=(600, 40))

@@ -40,18 +40,24 @@ def test_the_smallest_weights_of_each_layer_are_chosen(share: float, dense: Dete
 def test_masking_leaves_the_detector_alone(dense: Detector) -> None:
     before = {key: value.clone() for key, value in dense.module.state_dict().items()}
     magnitude_masks(dense, 0.5, KEPT)
-    with_adapted_batch_norms(dense, batches(1))
+    with_adapted_batch_norms(dense, torch.cat(batches(1)))
     after = dense.module.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_adapted_batch_norms_have_the_statistics_of_the_images(dense: Detector) -> None:
-    adapted = with_adapted_batch_norms(dense, batches(1) * 60)
-    seen: list[np.ndarray] = []
+@pytest.mark.parametrize("count", [16, 33, 80])
+def test_adapted_batch_norms_have_the_statistics_of_the_images(count: int, dense: Detector) -> None:
+    images = torch.randn(count, 3, 64, 64, generator=torch.Generator().manual_seed(count))
+    adapted = with_adapted_batch_norms(dense, images)
     stem, norm = adapted.module.get_submodule("conv_stem"), adapted.module.get_submodule("bn1")
     with torch.inference_mode():
-        seen = [stem(batch).numpy() for batch in batches(1)]
-    mean = np.concatenate(seen).mean(axis=(0, 2, 3))
-    np.testing.assert_allclose(norm.running_mean.numpy(), mean, atol=0.02)
+        seen = stem(images).numpy()
+    np.testing.assert_allclose(norm.running_mean.numpy(), seen.mean(axis=(0, 2, 3)), atol=1e-4)
+    np.testing.assert_allclose(norm.running_var.numpy(), seen.var(axis=(0, 2, 3)), rtol=1e-2)
     assert not adapted.module.training
+    assert norm.momentum == dense.module.get_submodule("bn1").momentum
+
+
+def test_a_single_image_can_be_adapted_to(dense: Detector) -> None:
+    assert with_adapted_batch_norms(dense, torch.randn(1, 3, 64, 64)).module is not dense.module

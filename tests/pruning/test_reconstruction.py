@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pruning.reconstruction import masked_least_squares
+from calibration.weight_fitting import masked_least_squares
 
 
 def covariance_of(seed: int, columns: int) -> torch.Tensor:

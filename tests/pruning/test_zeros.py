@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pruning.reconstruction import masked_least_squares
+from calibration.weight_fitting import masked_least_squares
 from pruning.zeros import CheapestZeros, cheapest, fixed, pattern_two_of_four, two_of_four
 
 
