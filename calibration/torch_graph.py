@@ -117,7 +117,7 @@ class TorchGraph:
         attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
         if node.op_type not in _COMPUTED:
             raise QuantizationError(
-                f"node {node.name} is a {node.op_type}, which the INT8 search cannot compute; it knows "
+                f"node {node.name} is a {node.op_type}, which calibration and pruning cannot compute; they know "
                 f"{', '.join(sorted(_COMPUTED))}; build q16 for this network"
             )
         compute = _COMPUTED[node.op_type]

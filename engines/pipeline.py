@@ -107,6 +107,7 @@ def _build(request: BuildRequest, store: ArtifactStore) -> tuple[Step, ...]:
     spec = _spec(run, request, stages.dense.sha256, samples, unreadable)
     if not store.dry_run:
         spec = begin_spec(run, spec)
+    stages.require_prunings(variant.pruning for variant in request.variants if variant.pruning)
     for variant in request.variants:
         for backend in backends:
             stages.engine(variant, backend, request.options)

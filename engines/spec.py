@@ -102,6 +102,10 @@ def read_spec(run: RunFolder) -> RunSpec:
     if not run.spec.is_file():
         raise ArtifactError(f"{run.root} holds no run that is complete; run build-engines with --out {run.root}")
     record = read_json(run.spec)
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != SPEC_SCHEMA:
+        told = f"{run.spec} has schema {schema!r}, which is another release's; this one writes {SPEC_SCHEMA}"
+        raise ArtifactError(f"{told}: run build-engines with --out {run.root}")
     try:
         calibration = record["calibration"]
         return RunSpec(

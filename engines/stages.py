@@ -26,7 +26,7 @@ from export.versions import versions_of
 from pruning.making import PruningWorkshop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -118,6 +118,18 @@ class Stages:
             Precision.INT8_WEIGHTS: self.weight_only_graph,
         }[variant.precision]
         return stage(variant.pruning)
+
+    def require_prunings(self, prunings: Iterable[Pruning]) -> None:
+        """Refuses prunings that the detector does not bear before anything else is made of it.
+
+        Raises:
+            DataError: There are no calibration images.
+            PruningError: The detector is pruned already, or so much cannot be taken from it.
+        """
+        for pruning in prunings:
+            self._calibration_samples(f"pruning to {pruning.name}")
+            if not self._store.dry_run and not self._run.model(pruning.name).is_file():
+                self._pruning.require_possible(pruning)
 
     def pruned_weights(self, pruning: Pruning) -> Artifact:
         """Prunes the dense detector, repairs it and stores its weights."""

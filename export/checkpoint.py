@@ -133,20 +133,25 @@ def with_fake_logit(module: nn.Module, contract: ModelContract) -> nn.Module:
     """
     if contract.head == "one-logit" and contract.fake_index == 1:
         return module
-    trained = _classifier_of(module, contract)
+    trained = classifier_of(module, contract)
     sign = 1.0 if contract.fake_index == 1 else -1.0
     weight, bias = trained.weight.detach().clone(), trained.bias.detach().clone()
     if contract.head == "two-logits":
         weight, bias = weight[1:2] - weight[0:1], bias[1:2] - bias[0:1]
         module.reset_classifier(1)  # type: ignore[operator]  # a method of every timm model, unknown to nn.Module
-    rewritten = _classifier_of(module, contract)
+    rewritten = classifier_of(module, contract)
     with torch.no_grad():
         rewritten.weight.copy_(sign * weight)
         rewritten.bias.copy_(sign * bias)
     return module
 
 
-def _classifier_of(module: nn.Module, contract: ModelContract) -> nn.Linear:
+def classifier_of(module: nn.Module, contract: ModelContract) -> nn.Linear:
+    """Returns a timm network's last layer.
+
+    Raises:
+        CheckpointError: It is not one linear layer.
+    """
     classifier = module.get_classifier()  # type: ignore[operator]  # as above
     if not isinstance(classifier, nn.Linear):
         raise CheckpointError(

@@ -16,7 +16,7 @@ from pruning.record import Closeness
 
 if TYPE_CHECKING:
     from calibration.int8_images import Int8Images, LabelledImages
-    from calibration.logit_noise import Logits
+    from calibration.logit_noise import Labels, Logits
     from export.checkpoint import Detector
     from pruning.recipe import PruningRecipe
 
@@ -47,8 +47,12 @@ class Judge:
     @cached_property
     def signal_variance(self) -> float:
         """Within-class variance of the dense logit, over all images."""
-        labels = np.concatenate([self.images.fitted.is_fake, self.images.judging.is_fake])
-        return within_class_variance(np.concatenate([self.fitted_logits, self._judging_logits]), labels)
+        return within_class_variance(*self._all_logits)
+
+    @cached_property
+    def dense(self) -> Closeness:
+        """The dense detector itself."""
+        return self.closeness_of_logits(self._judging_logits)
 
     def closeness(self, detector: Detector) -> Closeness:
         """Compares a detector."""
@@ -68,8 +72,7 @@ class Judge:
 
         Few images may lie so far from the threshold that no noise would seem to matter.
         """
-        logits = np.concatenate([self.fitted_logits, self._judging_logits])
-        labels = np.concatenate([self.images.fitted.is_fake, self.images.judging.is_fake])
+        logits, labels = self._all_logits
         return max(
             SMALLEST_AIM_DB,
             sqnr_for_auc(image_auc(logits, labels), recipe.max_auc_drop),
@@ -79,6 +82,11 @@ class Judge:
     def in_db(self, noise_power: float) -> float:
         """Returns the SQNR of a noise power on the logit."""
         return noise_in_db(self.signal_variance, noise_power)
+
+    @cached_property
+    def _all_logits(self) -> tuple[Logits, Labels]:
+        labels = np.concatenate([self.images.fitted.is_fake, self.images.judging.is_fake])
+        return np.concatenate([self.fitted_logits, self._judging_logits]), labels
 
     @cached_property
     def _judging_logits(self) -> Logits:

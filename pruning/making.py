@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from calibration.int8_images import costly_pass_image_count
 from calibration.logit_alignment import fitted_alignment
 from export.variant import Pruning, PruningKind
+from pruning.capacity import require_possible
 from pruning.channel_removal import without_channels
 from pruning.distillation import DistillationPlan, distilled
 from pruning.judging import Judge, logits_of
@@ -78,6 +79,14 @@ class PruningWorkshop:
         self._batches = images.fitted.first(2 * count)  # moments of wide layers need many rows
         self._planner = Planner(self._network, self._batches, images.fitted.first(count))
 
+    def require_possible(self, pruning: Pruning) -> None:
+        """Refuses at once what cannot be pruned.
+
+        Raises:
+            PruningError: So much cannot be taken away, or the network has nothing of that kind to take.
+        """
+        require_possible(self._network, pruning)
+
     def pruned(self, pruning: Pruning, resume: Path, key: str) -> tuple[Detector, PruningRecord]:
         """Prunes and repairs.
 
@@ -108,7 +117,7 @@ class PruningWorkshop:
         )
         bare = narrow(dense if plan.removed else masked(dense, masks))
         closeness = self._judge.closeness(bare)
-        first = PruningStep(_PRUNED[pruning.kind], self._judge.closeness(dense), closeness, kept=True)
+        first = PruningStep(_PRUNED[pruning.kind], self._judge.dense, closeness, kept=True)
         state = _State(bare, closeness, (first,))
         adapted = with_adapted_batch_norms(bare, torch.cat(self._images.fitted.batches))
         state = self._kept(state, "re-estimation of batch norms", adapted)
@@ -154,7 +163,7 @@ class PruningWorkshop:
             parameters_after=state.detector.parameter_count,
             macs_before=macs_of(dense),
             macs_after=macs_of(state.detector),
-            dense=self._judge.closeness(dense),
+            dense=self._judge.dense,
             steps=state.steps,
             final=state.closeness,
             fitted_images=len(self._images.fitted.is_fake),
@@ -188,17 +197,20 @@ def missed_limits(record: PruningRecord) -> tuple[str, ...]:
     """Says by how much the limits are missed and what would meet them."""
     if record.min_sqnr_db is None or record.final.sqnr_db >= record.min_sqnr_db:
         return ()
-    letter = {"unstructured": "p", "structured": "s"}.get(record.kind, "")
-    remedy = (
-        f"{letter}{record.nearest_percent:02d} is predicted to meet it"
-        if record.nearest_percent
-        else "no percentage is predicted to meet it"
-    )
-    if record.recipe != "accurate":
-        remedy = "try --pruning-recipe accurate"
     sqnr, lacking = record.final.sqnr_db, record.min_sqnr_db - record.final.sqnr_db
     flips = 100 * (record.max_flip_share or 0.0)
     return (
         f"the logit SQNR is {sqnr:.1f} dB, {lacking:.1f} dB short of the {record.min_sqnr_db:.1f} that keep AUC within "
-        f"{record.max_auc_drop:g} and all but {flips:g} % of the decisions; {remedy}, or allow more --distill-steps",
+        f"{record.max_auc_drop:g} and all but {flips:g} % of the decisions; {_remedy(record)}",
     )
+
+
+def _remedy(record: PruningRecord) -> str:
+    if record.recipe != "accurate":
+        return "build it with --pruning-recipe accurate"
+    if record.kind == "2:4":
+        return "allow more --distill-steps, keep the most harmful layers by --keep-dense, or build pNN or sNN"
+    if not record.nearest_percent:
+        return "no percentage is predicted to meet the limits: allow more --distill-steps"
+    letter = "s" if record.kind == "structured" else "p"
+    return f"{letter}{record.nearest_percent:02d} is predicted to meet the limits, or allow more --distill-steps"

@@ -42,6 +42,7 @@ class DenseNetwork:
     Attributes:
         detector: The detector.
         layers: Its convolutions and linear layers, in graph order.
+        keep: The patterns.
     """
 
     def __init__(self, detector: Detector, model: onnx.ModelProto, keep: tuple[str, ...] = ()) -> None:
@@ -49,7 +50,7 @@ class DenseNetwork:
         self.layers = layers_from_graph(model.graph)
         require_matches(keep, self.layers)
         self._model = model
-        self._keep = keep
+        self.keep = keep
         self._require_dense()
 
     @cached_property
@@ -78,7 +79,7 @@ class DenseNetwork:
     def prunable_layers(self) -> tuple[Layer, ...]:
         """The layers that may lose single weights."""
         return tuple(
-            layer for layer in self.layers if layer.role in _PRUNED_ROLES and not first_match(layer.name, self._keep)
+            layer for layer in self.layers if layer.role in _PRUNED_ROLES and not first_match(layer.name, self.keep)
         )
 
     @cached_property
@@ -92,7 +93,7 @@ class DenseNetwork:
         return tuple(
             group
             for group in channel_groups_from_graph(self._model.graph)
-            if not any(first_match(layer.name, self._keep) for layer in (*group.writers, *group.readers))
+            if not any(first_match(layer.name, self.keep) for layer in (*group.writers, *group.readers))
         )
 
     @property

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 
 from calibration.layer_inputs import matrix_of_weight
-from export.variant import LARGEST_PERCENT, PruningKind
+from export.variant import PruningKind
 from pruning.allocation import Options, allocated
+from pruning.capacity import parameters_of_channels, require_possible
 from pruning.channel_groups import kept_channels
-from pruning.channel_removal import parameters_per_channel
-from pruning.errors import PruningError
 from pruning.nncf_magnitude import magnitude_masks
 from pruning.saliency import SaliencyMeter
 from pruning.zeros import KEPT_OF_FOUR, RUN_OF_FOUR, cheapest, fixed, pattern_two_of_four
@@ -23,13 +22,9 @@ if TYPE_CHECKING:
 
     from export.variant import Pruning
     from pruning.allocation import Allocation
-    from pruning.channel_groups import ChannelGroup
     from pruning.network import DenseNetwork
     from pruning.reconstruction import Choice
     from pruning.saliency import Saliency
-
-# Of a layer that loses single weights this share stays at least, whatever is asked for.
-_LARGEST_SHARE = 0.95
 
 
 @dataclass(frozen=True)
@@ -67,6 +62,7 @@ class Planner:
         Raises:
             PruningError: So much cannot be taken away, or the network has nothing of that kind to take.
         """
+        require_possible(self._network, pruning)
         if pruning.kind is PruningKind.TWO_OF_FOUR:
             return _two_of_four_plan(self._network, pattern_two_of_four)
         allocation = self._allocation(pruning)
@@ -87,7 +83,7 @@ class Planner:
             sizes = {layer.name: layer.weight_count for layer in self._network.prunable_layers}
             total = self._network.weight_count
         else:
-            sizes = _parameters_per_channel(self._network)
+            sizes = parameters_of_channels(self._network)
             total = self._network.detector.parameter_count
         families = {group.name: group.shape for group in self._network.channel_groups}
         parts = [
@@ -99,7 +95,6 @@ class Planner:
             )
             for found in saliencies
         ]
-        _require_enough(pruning, sum(float(part.savings[-1]) for part in parts) / total)
         return allocated(parts, pruning.percent / 100 * total)
 
     def _of(self, kind: PruningKind) -> tuple[Saliency, ...]:
@@ -108,7 +103,7 @@ class Planner:
             meter = SaliencyMeter(network.graph, network.geometries, network.biases, fitted, probed)
             structured = kind is PruningKind.STRUCTURED
             self._saliencies[kind] = (
-                meter.of_channels(_groups(network)) if structured else meter.of_weights(network.prunable_layers)
+                meter.of_channels(network.channel_groups) if structured else meter.of_weights(network.prunable_layers)
             )
         return self._saliencies[kind]
 
@@ -119,6 +114,7 @@ def magnitude_plan(network: DenseNetwork, pruning: Pruning) -> PruningPlan:
     Raises:
         PruningError: So much cannot be taken away, or the network has nothing of that kind to take.
     """
+    require_possible(network, pruning)
     if pruning.kind is PruningKind.TWO_OF_FOUR:
         return _two_of_four_plan(network, _largest_of_four)
     if pruning.kind is PruningKind.STRUCTURED:
@@ -126,7 +122,6 @@ def magnitude_plan(network: DenseNetwork, pruning: Pruning) -> PruningPlan:
         return PruningPlan(_choices_without(network, removed), removed)
     prunable = {layer.name: layer for layer in network.prunable_layers}
     available = sum(layer.weight_count for layer in prunable.values()) / network.weight_count
-    _require_enough(pruning, _LARGEST_SHARE * available)
     kept = [layer.name for layer in network.layers if layer.name not in prunable]
     masks = magnitude_masks(network.detector, pruning.percent / 100 / available, kept)
     return PruningPlan(
@@ -139,7 +134,7 @@ def magnitude_plan(network: DenseNetwork, pruning: Pruning) -> PruningPlan:
 
 def _smallest_channels(network: DenseNetwork, pruning: Pruning) -> dict[str, tuple[int, ...]]:
     """Takes about the same share of the channels of every group, those whose readers have the smallest weights."""
-    groups, sizes = _groups(network), _parameters_per_channel(network)
+    groups, sizes = network.channel_groups, parameters_of_channels(network)
     parts = []
     for group in groups:
         removed = group.channels - np.array(kept_channels(group.channels), dtype=np.float64)
@@ -147,7 +142,6 @@ def _smallest_channels(network: DenseNetwork, pruning: Pruning) -> dict[str, tup
         noise = sizes[group.name] * removed**2 / group.channels
         parts.append(Options(group.name, sizes[group.name] * removed, noise, group.shape))
     total = network.detector.parameter_count
-    _require_enough(pruning, sum(float(part.savings[-1]) for part in parts) / total)
     allocation = allocated(parts, pruning.percent / 100 * total)
     found = {}
     for group, part in zip(groups, parts, strict=True):
@@ -173,8 +167,6 @@ def _choices_without(network: DenseNetwork, removed: Mapping[str, Sequence[int]]
 
 
 def _two_of_four_plan(network: DenseNetwork, choice: Choice) -> PruningPlan:
-    if not network.two_of_four_layers:
-        raise PruningError("no layer is pointwise and wide enough for 2:4 sparsity; build pNN or sNN for this network")
     return PruningPlan({layer.name: choice for layer in network.two_of_four_layers})
 
 
@@ -183,27 +175,3 @@ def _largest_of_four(weight: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
     rank = runs.argsort(dim=3, descending=True).argsort(dim=3)
     kept: torch.Tensor = (rank < KEPT_OF_FOUR).reshape(weight.shape)
     return kept
-
-
-def _groups(network: DenseNetwork) -> tuple[ChannelGroup, ...]:
-    if not network.channel_groups:
-        raise PruningError(
-            "the network has no channels that lie inside one block, so none can be removed; build pNN instead of sNN"
-        )
-    return network.channel_groups
-
-
-def _parameters_per_channel(network: DenseNetwork) -> dict[str, int]:
-    detector = network.detector
-    return parameters_per_channel(detector.module, detector.contract.input.size, _groups(network))
-
-
-def _require_enough(pruning: Pruning, available: float) -> None:
-    """Refuses a percentage that would empty layers."""
-    largest = min(int(100 * available), LARGEST_PERCENT)
-    if pruning.percent > largest:
-        what = "parameters can be removed" if pruning.kind is PruningKind.STRUCTURED else "weights can be zero"
-        raise PruningError(
-            f"{pruning.name} would empty layers: at most {largest} % of the {what}, because some layers are kept; ask "
-            f"for {pruning.kind.value}{largest:02d} or less"
-        )

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
+from export.checkpoint import classifier_of
 from export.unfolding import state_with_folded_weights
 from pruning.reconstruction import sparse_reconstructed
 
@@ -60,11 +60,12 @@ def masked(detector: Detector, masks: Mapping[str, torch.Tensor]) -> Detector:
 
 def aligned(detector: Detector, alignment: Alignment) -> Detector:
     """Returns a copy of a detector with an alignment folded into the classifier, which makes the one logit."""
-    state = dict(detector.module.state_dict())
-    name = [name for name, layer in detector.module.named_modules() if isinstance(layer, (nn.Linear, nn.Conv2d))][-1]
-    state[f"{name}.weight"] = alignment.scale * state[f"{name}.weight"]
-    state[f"{name}.bias"] = alignment.scale * state[f"{name}.bias"] + alignment.offset
-    return _with_state(detector, state)
+    copied = _with_state(detector, detector.module.state_dict())
+    classifier = classifier_of(copied.module, copied.contract)
+    with torch.no_grad():
+        classifier.weight.mul_(alignment.scale)
+        classifier.bias.mul_(alignment.scale).add_(alignment.offset)
+    return copied
 
 
 def _with_state(detector: Detector, state: Mapping[str, torch.Tensor]) -> Detector:

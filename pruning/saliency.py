@@ -24,7 +24,7 @@ from export.progress import progress_bar
 from pruning.channel_elimination import eliminated
 from pruning.channel_groups import kept_channels
 from pruning.reconstruction import SPARSE_RIDGE, SparseReconstruction
-from pruning.zeros import CheapestZeros
+from pruning.zeros import LARGEST_SHARE, CheapestZeros
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 # Shares of zeros whose error is measured. Below the first it is taken to fall with the cube of the share, as for
 # weights spread evenly around zero; between them the logarithm is interpolated.
-_MEASURED_SHARES = (0.3, 0.5, 0.7, 0.85, 0.95)
-_SHARES = tuple(round(0.05 * step, 2) for step in range(20))
+_MEASURED_SHARES = (0.3, 0.5, 0.7, 0.85, LARGEST_SHARE)
+_SHARES = (*(round(0.05 * step, 2) for step in range(19)), LARGEST_SHARE)
 _PROBED_SHARE = 0.7
 _PROBED_CHANNELS = 0.5
 _TINY = 1e-30

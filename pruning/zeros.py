@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # Weights that TensorRT's sparse kernels look at together, along the input channels, and how many of them may stay.
 RUN_OF_FOUR = 4
 KEPT_OF_FOUR = 2
+# Of a layer that loses single weights no more than this share, whatever is asked for.
+LARGEST_SHARE = 0.95
 
 
 class CheapestZeros:

@@ -14,11 +14,12 @@ import calibration.int8_workshop as workshop_module
 from calibration.int8_attempt import Attempt
 from calibration.int8_recipe import Int8Recipe
 from calibration.int8_workshop import Repaired, Verdict
+from calibration.layers import layers_from_graph
 from calibration.logit_noise import noise_in_db
 from calibration.placement import choices_from_policy, placement_from_choices
 from calibration.reconstruction import Reconstruction
 from calibration.sensitivity import Measurement
-from tests.calibration.small_networks import small_network
+from tests.calibration.small_networks import constant_of, replace_constants, small_network
 from tests.calibration.workbench import labelled_images, workshop_for
 
 if TYPE_CHECKING:
@@ -89,3 +90,25 @@ def test_search_loosens_what_repairs_made_better_and_tightens_what_falls_short(
     # The first attempt would have met the aim as well, with more work left in floating point.
     if bonus_db > 0:
         assert best.verdict.sqnr_db < seen[0] + bonus_db
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_zeros_of_a_pruned_network_are_zeros_in_int8(seed: int) -> None:
+    """Refitting and rounding with compensation would fill them, and a sparse kernel lose what it saves."""
+    model = small_network(seed)
+    pruned = {}
+    for layer in layers_from_graph(model.graph):
+        weight = constant_of(model, layer.weight).copy()
+        kept = np.random.default_rng(seed).random(weight.shape) < 0.5
+        pruned[layer.weight] = np.where(kept, weight, 0).astype(np.float32)
+    replace_constants(model, pruned)
+    made = workshop_for(model, FULL, labelled_images(32))
+    placement = placement_from_choices(made.model.graph, choices_from_policy(made.layers, FULL.policy), False)
+    repaired = made.repaired(placement)
+    assert repaired.steps[0].kept
+    assert len(repaired.weights) > 8
+    for layer in made.layers:
+        if layer.name in repaired.weights:
+            values = repaired.weights[layer.name].values
+            assert not values[pruned[layer.weight] == 0].any(), layer.name
+            assert values.any()

@@ -49,6 +49,9 @@ class _Workshop:
     dense: Detector
     recipe: PruningRecipe
 
+    def require_possible(self, pruning: Pruning) -> None:
+        assert pruning.name
+
     def pruned(self, pruning: Pruning, resume: Path, key: str) -> tuple[Detector, PruningRecord]:
         assert len(key) == 64
         calls = self.stand_in.calls

@@ -107,12 +107,22 @@ def requested(folder: Path, *options: str) -> BuildRequest:
 
 def test_pruning_options_reach_the_recipe(tmp_path: Path) -> None:
     assert requested(tmp_path).pruning == PruningRecipe()
-    options = ("--pruning-recipe", "magnitude", "--max-pruning-auc-drop", "0.01", "--distill-steps", "0")
-    found = requested(tmp_path, *options, "--keep-dense", "conv_head", "blocks.0.*").pruning
-    assert found == PruningRecipe("magnitude", 0.01, distill_steps=0, keep=("conv_head", "blocks.0.*"))
+    options = ("--pruning-recipe", "magnitude", "--max-pruning-auc-drop", "0.01", "--max-pruning-flips", "2.5")
+    found = requested(tmp_path, *options, "--distill-steps", "0", "--keep-dense", "conv_head", "blocks.0.*").pruning
+    assert found == PruningRecipe("magnitude", 0.01, 0.025, 0, ("conv_head", "blocks.0.*"))
 
 
 @pytest.mark.parametrize("drop", ["0", "-0.1", "0.5"])
 def test_a_limit_that_cannot_be_meant_is_refused(drop: str, tmp_path: Path) -> None:
     with pytest.raises(PruningError, match="expected more than 0 and less than"):
         requested(tmp_path, "--max-pruning-auc-drop", drop)
+
+
+@pytest.mark.parametrize("flips", ["0", "50", "-1"])
+def test_limits_out_of_range_are_one_line_and_exit_code_2(
+    flips: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = write_checkpoint(tmp_path, contract_for_tests())
+    arguments = ["--checkpoint", str(checkpoint), "--out", str(tmp_path / "run"), f"--max-pruning-flips={flips}"]
+    assert main(arguments) == 2
+    assert "expected more than 0, less than 50" in capsys.readouterr().err

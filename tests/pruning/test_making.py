@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from calibration.int8_images import Int8Images
     from export.checkpoint import Detector
-    from pruning.record import PruningRecord
+    from pruning.record import PruningRecord, RecipeName
 
 # Layers from this width on take 2:4 sparsity in these tests: small networks have no wider ones.
 WIDE = 32
@@ -128,17 +128,18 @@ def test_two_of_four_is_in_every_wide_pointwise_layer_of_the_graph(
     assert 0.1 < record.zero_fraction < 0.5
 
 
-@pytest.mark.parametrize("name", ["p40", "s40"])
+@pytest.mark.parametrize("name", ["p60", "s20"])
 def test_second_order_is_closer_than_magnitude(name: str, tmp_path: Path) -> None:
-    dense, images = random_detector(seed=5), labelled_images(64, fitted=64)
-    found = {
-        recipe: pruned(dense, name, tmp_path, PruningRecipe(recipe, distill_steps=0), images)[1]  # type: ignore[arg-type]
-        for recipe in ("accurate", "magnitude")
-    }
-    for record in found.values():
-        taken = record.removed_fraction if name == "s40" else record.zero_fraction
-        assert taken == pytest.approx(int(name[1:]) / 100, abs=0.03)
-    assert found["accurate"].final.sqnr_db > found["magnitude"].final.sqnr_db
+    """Of random networks on average: a single one may happen to have its small weights where they do not matter."""
+    found: dict[RecipeName, list[float]] = {"accurate": [], "magnitude": []}
+    for seed in (3, 4, 5):
+        dense, images = random_detector(seed=seed), labelled_images(64, fitted=64)
+        for recipe, sqnrs in found.items():
+            _, record = pruned(dense, name, tmp_path, PruningRecipe(recipe, distill_steps=0), images)
+            taken = record.removed_fraction if name == "s20" else record.zero_fraction
+            assert taken == pytest.approx(int(name[1:]) / 100, abs=0.04)
+            sqnrs.append(record.final.sqnr_db)
+    assert np.mean(found["accurate"]) > np.mean(found["magnitude"]) + 1, found
 
 
 def test_one_workshop_prunes_as_two_do(tmp_path: Path) -> None:
@@ -172,6 +173,7 @@ def test_the_sentence_says_what_would_meet_the_limits(tmp_path: Path) -> None:
     record = replace(record, min_sqnr_db=record.final.sqnr_db + 2.5, nearest_percent=12)
     assert "2.5 dB short of" in missed_limits(record)[0]
     assert "s12 is predicted to meet" in missed_limits(record)[0]
+    assert "keep the most harmful layers" in missed_limits(replace(record, kind="2:4"))[0]
     assert "no percentage" in missed_limits(replace(record, nearest_percent=None))[0]
     assert "--pruning-recipe accurate" in missed_limits(replace(record, recipe="magnitude"))[0]
     assert missed_limits(replace(record, min_sqnr_db=record.final.sqnr_db)) == ()
@@ -205,5 +207,28 @@ def test_kept_layers_are_dense_and_unknown_ones_refused(tmp_path: Path) -> None:
 
 def test_narrow_networks_have_no_layer_for_two_of_four(tmp_path: Path) -> None:
     dense = random_detector(seed=3)
-    with pytest.raises(PruningError, match="wide enough for 2:4 sparsity"):
+    with pytest.raises(PruningError, match=r"wide enough for 2:4 sparsity; build pNN or sNN instead$"):
         pruned(dense, "n24", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("p40", "none of the network's weights can be zero"), ("s40", "none of the network's parameters can be removed")],
+)
+def test_keeping_everything_is_named_as_the_cause(name: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(PruningError, match=rf"{told}; .*; --keep-dense keeps too much$"):
+        pruned(random_detector(seed=3), name, tmp_path, PruningRecipe(keep=("*",)))
+
+
+@pytest.mark.parametrize("name", ["p40", "s40"])
+def test_the_predicted_percentage_is_near_the_limit(name: str, tmp_path: Path) -> None:
+    """What is said to meet the limits is built, and lies much nearer to them than what missed them."""
+    dense, images = random_detector(seed=4), labelled_images(64, fitted=64, judging=64)
+    workshop = PruningWorkshop(dense, onnx_from_torch(dense), images, PruningRecipe(distill_steps=0))
+    _, record = workshop.pruned(pruning_from_name(name), tmp_path / "state", "key")
+    assert record.missed
+    if record.nearest_percent is None:
+        pytest.skip("no percentage is predicted to meet the limits of this network")
+    _, nearest = workshop.pruned(pruning_from_name(f"{name[0]}{record.nearest_percent:02d}"), tmp_path / "state", "key")
+    assert nearest.final.sqnr_db > record.min_sqnr_db - 4
+    assert nearest.final.sqnr_db > record.final.sqnr_db

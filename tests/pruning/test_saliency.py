@@ -1,8 +1,9 @@
-"""Predicted noise against the noise of networks that really lost the weights or channels, computed by PyTorch alone."""
+"""Predicted noise against that of networks which really lost the weights, alone and together."""
 
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,8 +12,12 @@ import torch
 from export.onnx_from_torch import onnx_from_torch
 from pruning.network import DenseNetwork
 from pruning.saliency import Saliency, SaliencyMeter
+from pruning.zeros import CheapestZeros
 from tests.calibration.workbench import labelled_images
 from tests.detectors import random_detector
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +95,36 @@ def test_prediction_is_the_noise_of_a_layer_that_lost_its_weights(network: Dense
     line = np.polynomial.Polynomial.fit(pruned, dense, 1)
     expected = float(np.mean((line(pruned) - dense) ** 2))
     assert dict(zip(saliency.amounts, saliency.noise, strict=True))[0.7] == pytest.approx(expected, rel=0.01)
+
+
+def noise_of(network: DenseNetwork, shares: dict[str, float], images: Sequence[torch.Tensor]) -> float:
+    """Takes shares of layers away, each refitted to its dense input, and runs the graph in the INT8 search's engine."""
+    overrides = {}
+    meter = SaliencyMeter(network.graph, network.geometries, network.biases, images, images[:2])
+    layers = [layer for layer in network.prunable_layers if layer.name in shares]
+    for layer, observed in meter._observed(layers):
+        weight = network.graph.constants[layer.weight].flatten(1).unsqueeze(0).double()
+        found = CheapestZeros(weight, observed.moments.disturbed).zeroed(shares[layer.name])
+        overrides |= meter._replaced(layer, weight, found, observed)
+    pruned, dense = (
+        np.concatenate([network.graph.logits(batch, given).numpy() for batch in images[:2]]).astype(float)
+        for given in (overrides, None)
+    )
+    return float(np.mean((np.polynomial.Polynomial.fit(pruned, dense, 1)(pruned) - dense) ** 2))
+
+
+def test_prediction_holds_away_from_the_probe_and_for_all_layers_together(
+    network: DenseNetwork, meter: SaliencyMeter
+) -> None:
+    """Within a factor of four, 6 dB: enough to share a budget out, and why variants are judged once they are built."""
+    images = labelled_images(64, fitted=64).fitted.batches
+    found = {s.name: dict(zip(s.amounts, s.noise, strict=True)) for s in meter.of_weights(network.prunable_layers)}
+    ratios = [
+        noise_of(network, {name: share}, images) / found[name][share]
+        for name in list(found)[::4]
+        for share in (0.3, 0.85)
+    ]
+    assert 0.5 < float(np.median(ratios)) < 2
+    assert all(1 / 4 < ratio < 4 for ratio in ratios), ratios
+    together = noise_of(network, dict.fromkeys(found, 0.3), images)
+    assert 1 / 4 < together / sum(noise[0.3] for noise in found.values()) < 4
