@@ -22,7 +22,6 @@ from pruning.record import LayerPruning, PruningRecord, PruningStep
 from pruning.repair import aligned, masked, reconstructed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import onnx
@@ -112,16 +111,18 @@ class PruningWorkshop:
         """Prunes; re-estimates batch norms; reconstructs from the dense network, if that is better still."""
         dense = self._network.detector
         fitted, masks = reconstructed(self._network, plan.choices, self._batches)
-        narrow: Callable[[Detector], Detector] = lambda found: (  # noqa: E731
-            without_channels(found, self._network.channel_groups, plan.removed) if plan.removed else found
-        )
-        bare = narrow(dense if plan.removed else masked(dense, masks))
+        bare = self._narrowed(dense, plan) if plan.removed else masked(dense, masks)
         closeness = self._judge.closeness(bare)
         first = PruningStep(_PRUNED[pruning.kind], self._judge.dense, closeness, kept=True)
         state = _State(bare, closeness, (first,))
         adapted = with_adapted_batch_norms(bare, torch.cat(self._images.fitted.batches))
         state = self._kept(state, "re-estimation of batch norms", adapted)
-        return self._kept(state, "reconstruction of weights, layer after layer", narrow(fitted))
+        return self._kept(state, "reconstruction of weights, layer after layer", self._narrowed(fitted, plan))
+
+    def _narrowed(self, detector: Detector, plan: PruningPlan) -> Detector:
+        if not plan.removed:
+            return detector
+        return without_channels(detector, self._network.channel_groups, plan.removed)
 
     def _aligned(self, state: _State) -> _State:
         logits = logits_of(state.detector, self._images.fitted)
