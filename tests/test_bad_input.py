@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from engines.run_folder import RunFolder
 from engines.spec import read_spec
@@ -71,6 +72,14 @@ def undecodable_image(case: SignoffCase) -> None:
         image.write_bytes(b"no image")
 
 
+def pruned_checkpoint(case: SignoffCase) -> None:
+    weights = load_file(case.checkpoint)
+    save_file({key: torch.where(value.abs() < 0.05, 0, value) for key, value in weights.items()}, case.checkpoint)
+
+
+PRUNED = ("--backend", "onnxruntime", "--variants", "baseline", "q16-s30")
+
+
 @pytest.mark.parametrize(
     ("damage", "options", "expected"),
     [
@@ -82,6 +91,11 @@ def undecodable_image(case: SignoffCase) -> None:
         (undecodable_image, QUICK, "--skip-unreadable"),
         (lambda case: shutil.rmtree(case.calibration), QUICK, "no data folder at"),
         (nothing, ("--variants", "q9"), "unknown variant 'q9'"),
+        (nothing, ("--variants", "q16-s96"), "unknown pruning 's96'"),
+        (nothing, ("--backend", "onnxruntime", "--variants", "baseline", "q16-p90"), "p90 would empty layers: at most"),
+        (nothing, (*PRUNED, "--keep-dense", "stage9.*"), "pattern 'stage9.*' matches no layer"),
+        (nothing, (*PRUNED, "--keep-dense", "*"), "none of the network's parameters can be removed"),
+        (pruned_checkpoint, PRUNED, "% of the checkpoint's weights are zero, so it is pruned already"),
         (nothing, ("--variants", "q8", "--backend", "tensorflow"), "unknown backend 'tensorflow'"),
         (nothing, ("--variants", "q16", "--backend", "tensorrt-rtx", "--sm", "x"), "such as 8.6"),
     ],
