@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import pickle
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from export.preprocessing import image_from_file, resized_image
 from export.progress import progress_bar
 from export.sidecar import Artifact, Recipe, make_artifact, reusable_artifact, write_atomically
 from export.versions import versions_of
+from pruning.denormals import flushed_denormals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -133,16 +133,6 @@ def fake_logits(outputs: torch.Tensor, contract: ModelContract) -> torch.Tensor:
 def bf16_is_fast() -> bool:
     """Tells whether the processor multiplies BF16 natively; emulated, it is slower than FP32."""
     return _CPU_INFO.is_file() and "avx512_bf16" in _CPU_INFO.read_text(encoding="utf-8")
-
-
-@contextmanager
-def flushed_denormals() -> Iterator[None]:
-    """Treats denormal numbers as zero within the block: they are slow and mean nothing in a training."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)  # it is a state of the processor, which the rest of the program shares
 
 
 def keep_depthwise_in_fp32(module: nn.Module) -> None:

@@ -23,6 +23,7 @@ from calibration.torch_graph import torch_device
 from export.errors import ArtifactError
 from export.progress import progress_bar
 from export.sidecar import write_atomically
+from pruning.denormals import flushed_denormals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,10 +74,11 @@ def distilled(
     """
     training = _Distillation(dense, pruned, images, plan)
     training.restore(resume, f"{key} {_digest(pruned.module)}")
-    for step in progress_bar(range(training.step, plan.steps), "distilling", plan.steps - training.step, "step"):
-        training.advance()
-        if (step + 1) % _SAVE_EVERY == 0:
-            training.save(resume, f"{key} {_digest(pruned.module)}")
+    with flushed_denormals():
+        for step in progress_bar(range(training.step, plan.steps), "distilling", plan.steps - training.step, "step"):
+            training.advance()
+            if (step + 1) % _SAVE_EVERY == 0:
+                training.save(resume, f"{key} {_digest(pruned.module)}")
     return replace(pruned, module=training.student.cpu().eval(), sha256="")
 
 
