@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+import torch_pruning as tp
 from safetensors.torch import save_file
 
 from export.checkpoint import Detector, detector_from_checkpoint
@@ -61,7 +62,6 @@ def test_channels_that_nothing_reads_leave_no_trace(dense: Detector) -> None:
 
 
 def test_torch_pruning_removes_the_same(dense: Detector) -> None:
-    tp = pytest.importorskip("torch_pruning")
     removed = drawn(dense, 0.3)
     groups = channel_groups_from_graph(onnx_from_torch(dense).graph)
     own = without_channels(dense, groups, removed)
