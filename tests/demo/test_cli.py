@@ -11,7 +11,7 @@ from export.variant import DEFAULT_VARIANTS
 if TYPE_CHECKING:
     from pathlib import Path
 
-SMALL = ("--backbone", "efficientnet_b0", "--size", "64", "--epochs", "2", "--videos", "20")
+SMALL = ("--backbone", "test_efficientnet", "--size", "64", "--epochs", "2", "--videos", "20")
 
 
 @pytest.mark.slow
@@ -22,7 +22,7 @@ def test_from_nothing_to_the_report_and_again_without_work(tmp_path: Path, capsy
     first = capsys.readouterr().out
     record = json.loads((out / "report/report.json").read_text(encoding="utf-8"))
     assert [variant["name"] for variant in record["variants"]] == list(DEFAULT_VARIANTS)
-    assert record["backbone"] == "b0"
+    assert record["architecture"] == "test_efficientnet"
     assert str(out / "report/report.md") in first
     scores = {path: path.read_bytes() for path in out.rglob("scores.csv")}
     assert main(["--out", str(out), *SMALL]) == 0
