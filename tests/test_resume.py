@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.signoff_run import LENIENT, SignoffCase, write_case
+from tests.signoff_run import DONE, LENIENT, SignoffCase, write_case
 
 ROOT = Path(__file__).parents[1]
 VARIANTS = ("--variants", "baseline", "q16-p50", "q8", "--backend", "onnxruntime", "tensorrt-rtx")
@@ -40,7 +40,7 @@ def start(case: SignoffCase, command: str) -> subprocess.Popen[str]:
 
 
 def finish(case: SignoffCase) -> dict[str, bytes]:
-    assert case.build(*VARIANTS) == 0
+    assert case.build(*VARIANTS) in DONE
     assert case.evaluate() == 0
     return {path.parent.name: path.read_bytes() for path in case.out.rglob("scores.csv")}
 
@@ -51,7 +51,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[SignoffCase, 
     started = time.monotonic()
     process = start(case, "engines")
     process.communicate(timeout=120)
-    assert process.returncode == 0
+    assert process.returncode in DONE
     duration = time.monotonic() - started
     return case, finish(case), duration
 
@@ -79,7 +79,7 @@ def test_interrupted_commands_say_how_to_go_on(
     case, expected, _ = undisturbed
     disturbed = SignoffCase(case.checkpoint, case.calibration, case.test, tmp_path / "run")
     if command == "evaluate":
-        assert disturbed.build(*VARIANTS) == 0
+        assert disturbed.build(*VARIANTS) in DONE
     process = start(disturbed, command)
     assert process.stdout is not None
     first = process.stdout.readline()  # the work has begun
