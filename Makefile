@@ -31,10 +31,10 @@ $(BIN)/python:
 
 $(VENV)/.installed-run: $(BIN)/python setup.cfg pyproject.toml
 	@echo 'installing into $(VENV): a few minutes, about 6 GB'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,rtx]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[workstation,cpu,rtx]'
 	touch $@
 
 $(VENV)/.installed-dev: $(BIN)/python setup.cfg pyproject.toml
 	@echo 'installing into $(VENV): a few minutes, about 6 GB'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,rtx,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[workstation,cpu,rtx,dev]'
 	touch $@ $(VENV)/.installed-run

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from export.runner import Runner
+    from engines.engine_runner import EngineRunner, RunOptions
+    from export.contract import InputForm
+    from export.sidecar import Artifact
     from export.variant import Precision
 
 
@@ -27,6 +29,11 @@ class BuildOptions:
         compute_capabilities: SM versions such as `8.6` that TensorRT for RTX compiles for; empty means its
             portable default.
         sparse_weights: Lets TensorRT choose kernels that skip the zeros of 2:4 sparsity.
+        version_compatible: The plan also runs with later releases of TensorRT of the same major version.
+        hardware_compatible: The plan also runs on other GPUs, from Ampere on.
+        optimization_level: How long TensorRT searches for kernels, 0 to 5; None is its default.
+        timing_cache: Folder of measured kernel times, one file per device and version; None for none.
+        input_form: What the engine is fed.
     """
 
     batch_min: int = 1
@@ -35,6 +42,11 @@ class BuildOptions:
     workspace_mib: int = 2048
     compute_capabilities: tuple[str, ...] = ()
     sparse_weights: bool = False
+    version_compatible: bool = False
+    hardware_compatible: bool = False
+    optimization_level: int | None = None
+    timing_cache: Path | None = None
+    input_form: InputForm = "float32"
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch_min <= self.batch_opt <= self.batch_max:
@@ -44,8 +56,9 @@ class BuildOptions:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the options for a sidecar."""
-        return {**asdict(self), "compute_capabilities": list(self.compute_capabilities)}
+        """Returns the options that determine an engine; a timing cache only makes its build quicker."""
+        determining = {name: value for name, value in asdict(self).items() if name != "timing_cache"}
+        return {**determining, "compute_capabilities": list(self.compute_capabilities)}
 
 
 class Backend(Protocol):
@@ -62,12 +75,16 @@ class Backend(Protocol):
         """Builds an engine file and returns facts for its sidecar; raises BackendError if that fails."""
         ...
 
-    def device(self) -> str:
-        """Names what its runner computes on, such as `CPU`."""
+    def build_device(self) -> Mapping[str, str]:
+        """Tells what of this machine an engine built here is bound to, such as its GPU; empty if nothing."""
         ...
 
-    def runner(self, engine: Path) -> Runner:
-        """Returns a runner of an engine whose digest was checked; raises BackendError if it cannot run here."""
+    def device(self) -> str:
+        """Names what its runner computes on, such as `CPU` or `NVIDIA H200`."""
+        ...
+
+    def runner(self, engine: Artifact, options: RunOptions) -> EngineRunner:
+        """Returns a runner of an engine; raises BackendError if it cannot run here, in words that say what to do."""
         ...
 
     def options_that_matter(self, options: BuildOptions) -> Mapping[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from engines.onnxruntime_runner import OnnxEngineRunner
 from export.errors import BackendError
-from export.runners import OnnxRunner, session_from_model
+from export.runners import session_from_model
 from export.variant import Precision
 from export.versions import versions_of
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engines.backend import BuildOptions
-    from export.runner import Runner
+    from engines.engine_runner import EngineRunner, RunOptions
+    from export.sidecar import Artifact
 
 
 _SIMULATIONS = {
@@ -53,13 +55,17 @@ class OnnxRuntimeBackend:
         session_from_model(engine)
         return {"provider": "CPUExecutionProvider"}
 
+    def build_device(self) -> Mapping[str, str]:
+        """Nothing: the graph runs wherever ONNX Runtime does."""
+        return {}
+
     def device(self) -> str:
         """Names the CPU."""
         return "CPU"
 
-    def runner(self, engine: Path) -> Runner:
+    def runner(self, engine: Artifact, options: RunOptions) -> EngineRunner:
         """Returns a runner on the CPU."""
-        return OnnxRunner(engine)
+        return OnnxEngineRunner(engine.path, options)
 
     def options_that_matter(self, options: BuildOptions) -> Mapping[str, Any]:
         """None does: the graph is taken as it is."""

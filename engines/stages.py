@@ -98,7 +98,11 @@ class Stages:
         recipe = Recipe(
             "engine",
             {"onnx": graph.sha256},
-            {"backend": dict(backend.versions()), **backend.options_that_matter(options)},
+            {
+                "backend": dict(backend.versions()),
+                "device": dict(backend.build_device()),
+                **backend.options_that_matter(options),
+            },
         )
         expected = self._expected_bytes(variant.precision, variant.pruning)
         onnx_bytes = graph.size_bytes if graph.path.is_file() else expected

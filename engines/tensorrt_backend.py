@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engines.backend import BuildOptions
+    from engines.engine_runner import EngineRunner, RunOptions
     from engines.tensorrt_module import MessageLog
-    from export.runner import Runner
+    from export.sidecar import Artifact
     from export.variant import Precision
 
 # uint8 with zero point 0 is taken for int8 with only this warning, and every value above half the range saturates.
@@ -68,19 +69,23 @@ class TensorRTBackend:
             **({"sparsity": asdict(sparsity_told(log.sparsity))} if options.sparse_weights else {}),
         }
 
+    def build_device(self) -> Mapping[str, str]:
+        """Nothing: TensorRT for RTX compiles for the GPUs it is told."""
+        return {}
+
     def device(self) -> str:
         """Names the kind of device."""
         return "GPU"
 
-    def runner(self, engine: Path) -> Runner:
+    def runner(self, engine: Artifact, options: RunOptions) -> EngineRunner:
         """Refuses: running a plan takes the GPU runner, which this release does not have yet.
 
         Raises:
             BackendError: Always.
         """
         raise BackendError(
-            f"{engine.name} cannot be run: this release builds TensorRT plans but has no GPU runner yet; evaluate with "
-            "--backend onnxruntime, whose figures are marked as a simulation"
+            f"{engine.path.name} cannot be run: this release builds TensorRT plans but has no GPU runner yet; evaluate "
+            "with --backend onnxruntime, whose figures are marked as a simulation"
         )
 
     def options_that_matter(self, options: BuildOptions) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from calibration.int8_record import Int8Record
 from calibration.loading import BatchReader
 from calibration.samples import SampleSet, require_both_classes, require_disjoint
 from engines.backend import Backend, backend_from_name
+from engines.engine_runner import RunOptions
 from engines.run_folder import RunFolder, locked
 from engines.spec import RunSpec, read_spec
 from engines.store import ArtifactStore
@@ -169,7 +170,7 @@ def _scored_frames(session: _Session, variant: Variant, engine: Artifact) -> Art
             request.batch_size,
             skip_unreadable=request.skip_unreadable,
         )
-        with backend.runner(engine.path) as runner:
+        with backend.runner(engine, RunOptions(request.batch_size)) as runner:
             scored = frame_scores_from_runner(runner, reader, samples.root, f"scoring {variant.name}")
         write_frame_scores(path, scored.frames)
         return {

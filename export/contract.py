@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Resize = Literal["stretch", "letterbox", "center-crop"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Head = Literal["one-logit", "two-logits"]
+# What an engine is fed: normalized float32 (N, 3, size, size), or uint8 pixels (N, size, size, 3) that it normalizes.
+InputForm = Literal["float32", "uint8"]
 
 Kind = TypeVar("Kind", "InputContract", "ModelContract")
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from torch import nn
     from typing_extensions import Self
 
+    from export.runner import Images
+
 
 class TorchRunner:
     """Runs a PyTorch module in inference mode."""
@@ -33,7 +35,7 @@ class TorchRunner:
     ) -> None:
         return None
 
-    def infer(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def infer(self, images: Images) -> NDArray[np.float32]:
         """Returns fake logits (N,) of normalized images (N, 3, size, size)."""
         import torch
 
@@ -63,7 +65,7 @@ class OnnxRunner:
     ) -> None:
         self._session = None
 
-    def infer(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def infer(self, images: Images) -> NDArray[np.float32]:
         """Returns fake logits (N,) of normalized images (N, 3, size, size)."""
         if self._session is None:
             raise RuntimeError("OnnxRunner.infer was called outside its 'with' block")

@@ -160,11 +160,6 @@ def test_misread_quantizers_are_an_error(rtx: Backend, tmp_path: Path) -> None:
         rtx.build(path, tmp_path / "m.plan", BuildOptions())
 
 
-def test_plans_cannot_be_run_and_say_what_to_do(rtx: Backend, tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match="--backend onnxruntime"):
-        rtx.runner(tmp_path / "m.plan")
-
-
 def test_missing_package_names_the_remedy() -> None:
     with pytest.raises(BackendError, match="pip install tensorrt"):
         backend_from_name("tensorrt").versions()
