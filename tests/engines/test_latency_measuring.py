@@ -85,6 +85,21 @@ def test_no_query_more_than_needed_is_asked_for_and_the_iterator_is_closed() -> 
     assert runner.calls == ["cold start 1", "queries 1", "closed 1"]
 
 
+def test_the_iterator_is_closed_at_once_even_while_somebody_holds_it() -> None:
+    closed = []
+
+    def held() -> Iterator[Query]:
+        try:
+            yield from every(10, 10)
+        finally:
+            closed.append(True)
+
+    queries = held()
+    steady_queries(queries, BRIEF)
+    assert closed == [True]
+    assert list(queries) == []
+
+
 def test_the_cold_start_comes_first_with_the_smallest_batch_then_each_size_once() -> None:
     runner = ScriptedRunner(lambda _: every(10, 10))
     record = measured(runner, [8, 1, 32, 8])

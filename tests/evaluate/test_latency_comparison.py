@@ -123,7 +123,7 @@ def test_the_front_holds_whom_no_other_dominates() -> None:
     for _ in range(50):
         aucs = dict(zip(GPU_TIMES, rng.integers(90, 95, len(GPU_TIMES)) / 100, strict=True))
         record = latency_reference_record(cpu=False)
-        record = with_aucs(record, **{name.replace("_", "-"): auc for name, auc in aucs.items()})
+        record = with_aucs(record, **aucs)
         rows = rows_at(latency_settings(record)[0], 1)
         medians = [row.measured.latency.median for row in rows]
 
@@ -139,6 +139,13 @@ def test_the_front_holds_whom_no_other_dominates() -> None:
         assert len(set(medians)) == len(medians)
         assert set(names(front)) == {row.variant.name for row in rows if not dominated(row)}
         assert [row.variant.auc for row in front] == sorted(row.variant.auc for row in front)
+
+
+def test_of_equally_fast_variants_the_better_is_on_the_front() -> None:
+    record = with_latency(reference_record(), q8=(gpu_latency("q16"),), q16=(gpu_latency("q16"),))
+    for aucs in ({"q16": 0.9, "q8": 0.8}, {"q16": 0.8, "q8": 0.9}):
+        rows = rows_at(latency_settings(with_aucs(record, **aucs))[0], 1)
+        assert names(undominated(rows)) == [max(aucs, key=lambda name: aucs[name])]
 
 
 def test_the_fastest_stable_variant_is_named_unless_it_is_slower_or_on_a_cpu() -> None:

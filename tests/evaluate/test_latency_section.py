@@ -4,6 +4,7 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,9 @@ from tests.evaluate.int8_reference import b5_record, int8_reference_record
 from tests.evaluate.latency_reference import cpu_latency, gpu_latency, latency_reference_record, with_latency
 from tests.evaluate.pruning_reference import pruning_reference_record
 from tests.evaluate.reference import reference_record
+
+if TYPE_CHECKING:
+    from evaluate.record import ReportRecord
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "latency_section.md"
 REGENERATE = "REGENERATE_GOLDEN"
@@ -46,7 +50,7 @@ def test_the_section_equals_the_reviewed_one() -> None:
         (pruning_reference_record(), ["Pruning"]),
     ],
 )
-def test_sections_are_numbered_without_a_gap(timed: bool, record, optional: list[str]) -> None:
+def test_sections_are_numbered_without_a_gap(timed: bool, record: ReportRecord, optional: list[str]) -> None:
     if timed:
         first = replace(record.variants[0], latency=(gpu_latency("baseline"),))
         record, optional = replace(record, variants=(first, *record.variants[1:])), [*optional, "Latency"]
