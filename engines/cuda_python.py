@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from ctypes import c_uint8
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -164,6 +165,11 @@ class CudaPython:
             raise CudaError(
                 f"cuda-python is newer than the driver ({error}); run: pip install 'cuda-bindings=={major}.*'"
             ) from None
+        except ValueError as error:  # a driver newer than the bindings has codes that their enumeration lacks
+            unknown = re.match(r"(\d+) is not a valid CUresult", str(error))
+            if unknown is None:
+                raise
+            code = int(unknown[1])
         if int(code):
             raise self._driver.error(name, int(code), wanted)
         return values[0] if len(values) == 1 else tuple(values)

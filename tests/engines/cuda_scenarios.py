@@ -490,22 +490,22 @@ def many_rounds_leak_nothing(seam: Seam, fake: Fake) -> None:
 
 
 def installed_packages_decide(seam: Seam, fake: Fake) -> None:
-    class Both(dict[str, bool]):
-        def __call__(self, package: str, module: str) -> bool:
-            return self.get(f"{package}.{module}", False)
+    def found(*modules: str) -> None:
+        cuda_choice._installed = lambda package, module: f"{package}.{module}" in modules
 
     original = cuda_choice._installed
-    for name, spec, importing in (
-        ("cuda-python", "cuda.bindings", bindings),
-        ("cuda-python", "cuda.cuda", bindings),
-        ("PyCUDA", "pycuda.driver", pycuda_driver),
-    ):
-        if not original(*spec.replace("cuda.cuda", "cuda.bindings").split(".")):
-            raises(BackendError, "pip", call=importing)
-            continue
-        cuda_choice._installed = Both({spec: True, "cuda.bindings": True})
-        assert cuda_choice.open_cuda().name == name
-    cuda_choice._installed = Both()
+    if original("cuda", "bindings") or original("cuda", "cuda"):
+        for module in ("cuda.bindings", "cuda.cuda"):
+            found(module)
+            assert cuda_choice.open_cuda().name == "cuda-python"
+    else:
+        raises(BackendError, "engine-signoff[tensorrt]", call=bindings)
+    if original("pycuda", "driver"):
+        found("cuda.bindings", "pycuda.driver")
+        assert cuda_choice.open_cuda().name == "PyCUDA"
+    else:
+        raises(BackendError, "pip uninstall pycuda", call=pycuda_driver)
+    found()
     parts = ("neither PyCUDA nor cuda-python", "engine-signoff[tensorrt]", "engine-signoff[pycuda]")
     raises(BackendError, *parts, call=cuda_choice.open_cuda)
     cuda_choice._installed = original
@@ -528,7 +528,11 @@ def bindings_newer_than_the_driver_are_refused(seam: Seam, fake: Fake) -> None:
     with CudaPython(driver, driver.device(0)) as cuda:
         assert cuda.device.cuda == "12.0"
         event = cuda.event()
-        raises(CudaError, "newer than the driver", "'cuda-bindings==12.*'", call=lambda: cuda.elapsed_ms(event, event))
+        error = error_of(lambda: cuda.elapsed_ms(event, event))
+        assert type(error) is CudaError
+        if "CUDA_ERROR_INVALID_HANDLE" not in str(error):  # bindings of CUDA 12 reach the function, and CUDA refuses
+            assert "newer than the driver" in str(error)
+            assert "'cuda-bindings==12.*'" in str(error)
     fake.assert_clean()
 
 

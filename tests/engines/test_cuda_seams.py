@@ -61,7 +61,10 @@ def _names(scenarios: tuple[Callable[..., None], ...]) -> list[str]:
 
 
 _NEEDS = {
-    "cuda-python": pytest.mark.skipif(find_spec("cuda.bindings") is None, reason="cuda-python is not installed"),
+    "cuda-python": pytest.mark.skipif(
+        not (find_spec("cuda") and (find_spec("cuda.bindings") or find_spec("cuda.cuda"))),
+        reason="cuda-python is not installed; cuda-bindings is enough",
+    ),
     "PyCUDA": pytest.mark.skipif(
         find_spec("pycuda") is None, reason="PyCUDA is not installed; tests/engines/pycuda.sh builds it"
     ),
