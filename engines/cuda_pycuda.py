@@ -67,17 +67,23 @@ class PyCuda:
         self._call(self._pycuda.init)
         device = self._call(self._pycuda.Device, self.device.index)
         self._context = self._call(device.retain_primary_context)
-        self._call(self._context.push)
+        try:
+            self._call(self._context.push)
+        except CudaError:
+            # Not released so, PyCUDA's destructor would take it for a context of its own and call cuCtxDetach.
+            first_failure(self._releasing())
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         waiting = first_failure([partial(self._driver.call, "cuCtxSynchronize")])
-        releases, leaving = self._ledger.emptied(), [self._leave]
+        releases, leaving = self._ledger.emptied(), self._leaving()
         # PyCUDA prints a warning for everything that it cannot free, unless its context is gone.
         lost = isinstance(waiting or error, DeviceLostError)
-        failure = waiting or first_failure([*leaving, *releases] if lost else [*releases, *leaving])
+        freeing = first_failure([*leaving, *releases] if lost else [*releases, *leaving])
+        failure = waiting or freeing
         if failure and error is None:
             raise failure
 
@@ -150,19 +156,17 @@ class PyCuda:
     def launch(self, graph: int, stream: int) -> None:
         self._driver.call("cuGraphLaunch", graph, stream)
 
-    def _leave(self) -> None:
+    def _leaving(self) -> list[Callable[[], object]]:
+        return [partial(self._call, self._context.pop), *self._releasing()]
+
+    def _releasing(self) -> list[Callable[[], object]]:
         # `detach` makes the context current to release it, and leaves it so: hence a second pop, which PyCUDA's own
         # stack of contexts must not see.
         popped = c_void_p()
-        failure = first_failure(
-            [
-                partial(self._call, self._context.pop),
-                partial(self._call, self._context.detach),
-                partial(self._driver.call, "cuCtxPopCurrent_v2", byref(popped)),
-            ]
-        )
-        if failure:
-            raise failure
+        return [
+            partial(self._call, self._context.detach),
+            partial(self._driver.call, "cuCtxPopCurrent_v2", byref(popped)),
+        ]
 
     def _stream(self, handle: int) -> Any:
         try:

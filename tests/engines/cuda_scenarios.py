@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import traceback
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,7 @@ from engines.cuda_python import CudaPython, bindings
 from export.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from engines.cuda import Cuda
 
@@ -363,6 +364,16 @@ def all_is_freed_at_the_end(seam: Seam, fake: Fake) -> None:
         fake.assert_clean()
 
 
+def failing_to_enter_holds_nothing(seam: Seam, fake: Fake) -> None:
+    for name in ("cuDevicePrimaryCtxRetain", "cuCtxPushCurrent_v2"):
+        fake.fail(name, 400)
+        raises(CudaError, name.removesuffix("_v2"), "CUDA_ERROR_INVALID_HANDLE", call=seam.open().__enter__)
+        fake.assert_clean()
+    with seam.open():
+        pass
+    fake.assert_clean()
+
+
 def errors_of_the_block_are_kept(seam: Seam, fake: Fake) -> None:
     planted = KeyError("planted")
 
@@ -370,7 +381,7 @@ def errors_of_the_block_are_kept(seam: Seam, fake: Fake) -> None:
         with seam.open() as cuda:
             everything(cuda)
             if failing:
-                fake.fail(failing, 999)
+                fake.fail(failing, 801)
             raise planted
 
     for failing in ("", "cuCtxSynchronize", "cuGraphExecDestroy", "cuEventDestroy_v2"):
@@ -397,27 +408,45 @@ def errors_at_the_end_are_told(seam: Seam, fake: Fake) -> None:
 
 
 def a_lost_device_is_told_wherever_it_happens(seam: Seam, fake: Fake) -> None:
+    reached = 0
+
     def block() -> None:
+        nonlocal reached
         with seam.open() as cuda:
             everything(cuda)
             stream = cuda.stream()
             cuda.synchronize_stream(stream)
-            cuda.free(cuda.allocate(8))
-            cuda.free_pinned(cuda.allocate_pinned(8))
             cuda.free_bytes()
+            reached = fake.count("calls")
 
     before = fake.count("calls")
     block()
-    within = fake.count("calls") - before
-    assert within > 40
-    for call in range(1, within + 1):
+    inside, all_calls = reached - before, fake.count("calls") - before
+    assert 25 < inside < all_calls
+    for call in range(1, all_calls + 1):
         fake.lose(call)
-        error = error_of(block)
-        if call < within - 1:  # the last two calls leave the context and need no device
+        # PyCUDA warns of what it cannot free and goes on, which matters only if the device is lost just then.
+        freeing = call > inside + 1
+        with stderr_into(os.devnull) if freeing else nullcontext():
+            error = error_of(block)
+        if not freeing or (seam.name != "PyCUDA" and call < all_calls - 1):  # leaving, last, needs no device
             assert isinstance(error, DeviceLostError), (call, error)
             assert "CUDA_ERROR_ILLEGAL_ADDRESS" in str(error)
+        assert error is None or isinstance(error, DeviceLostError)
         assert fake.library.fake_depth() == fake.library.fake_references(0) == 0, call
         fake.library.fake_restart()
+
+
+@contextmanager
+def stderr_into(path: str) -> Iterator[None]:
+    kept = os.dup(2)
+    with open(path, "wb") as file:  # noqa: PTH123
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def a_graph_that_outlives_its_memory_loses_the_device(seam: Seam, fake: Fake) -> None:
@@ -553,6 +582,7 @@ SCENARIOS = (
     other_threads_and_closed_seams_are_refused,
     errors_have_their_kind_and_name,
     all_is_freed_at_the_end,
+    failing_to_enter_holds_nothing,
     errors_of_the_block_are_kept,
     errors_at_the_end_are_told,
     a_lost_device_is_told_wherever_it_happens,
