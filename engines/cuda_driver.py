@@ -159,7 +159,8 @@ class CudaDriver:
             function = getattr(self._library, name)
         except AttributeError:
             raise CudaError(f"the NVIDIA driver has no {name}; update it to one for CUDA 11.4 or newer") from None
-        function.argtypes = _SIGNATURES[name]
+        if function.argtypes is None:
+            function.argtypes = _SIGNATURES[name]
         return function
 
     def _words(self, code: int) -> str:

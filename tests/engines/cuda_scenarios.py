@@ -54,7 +54,7 @@ class Fake:
     def lose(self, after: int, code: int = 700) -> None:
         self.library.fake_lose(after, code)
 
-    def configure(self, devices: int = 2, memory: int = 64 * MIB, version: int = 13000, init: int = 0) -> None:
+    def configure(self, devices: int = 2, memory: int = 64 * MIB, version: int = 13010, init: int = 0) -> None:
         size = ctypes.c_size_t
         self.library.fake_configure(devices, size(memory), size(64 * MIB), version, init)
 
@@ -104,7 +104,7 @@ def device_is_described(seam: Seam, fake: Fake) -> None:
     first, second = seam.open(0), seam.open(1)
     assert (first.name, first.device.name, second.device.name) == (seam.name, "Fake GPU", "Second Fake GPU")
     assert (first.device.compute_capability, second.device.compute_capability) == ("8.7", "8.6")
-    assert (second.device.index, second.device.memory_bytes, second.device.cuda) == (1, 64 * MIB, "13.0")
+    assert (second.device.index, second.device.memory_bytes, second.device.cuda) == (1, 64 * MIB, "13.1")
     with second:
         second.allocate(1)
         assert (fake.library.fake_references(0), fake.library.fake_references(1)) == (0, 1)

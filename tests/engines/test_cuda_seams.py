@@ -32,7 +32,7 @@ def fake_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if compiler is None:
         pytest.skip("gcc is not installed, which the fake driver needs")
     folder = tmp_path_factory.mktemp("libcuda")
-    flags = ("-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1")
+    flags = ("-std=gnu11", "-O1", "-Wall", "-Wextra", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1")
     sources = sorted(str(file) for file in _SOURCES.glob("*.c"))
     command = [compiler, *flags, *sources, "-o", str(folder / "libcuda.so.1"), "-lpthread"]
     subprocess.run(command, check=True)
@@ -47,7 +47,8 @@ def outcomes(fake_driver: Path) -> Callable[[str], dict[str, str]]:
     def of(seam: str) -> dict[str, str]:
         if seam not in found:
             command = [sys.executable, "-m", "tests.engines.cuda_scenarios", seam]
-            environment = {**os.environ, "LD_LIBRARY_PATH": str(fake_driver), "CUDA_VISIBLE_DEVICES": "0,1"}
+            # NumPy must have no threads of its own where processes are forked.
+            environment = {**os.environ, "LD_LIBRARY_PATH": str(fake_driver), "OPENBLAS_NUM_THREADS": "1"}
             run = subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=False)
             assert run.returncode == 0, run.stderr
             found[seam] = dict(json.loads(line) for line in run.stdout.splitlines())
