@@ -22,10 +22,10 @@ from export.preprocessing import PIXEL_PEAK
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-# In ONNX Runtime, whose arithmetic is IEEE's as NumPy's is, not one bit of the normalized image differs. TensorRT may
-# multiply with a reciprocal and fuse the subtraction: four roundings of values below 256, scaled by 1 / std.
-NORMALIZED_TOLERANCE = 1e-5
-"""Largest difference of a normalized pixel between the graph and `normalized_pixels`, for std of 0.2 and above."""
+# Where Div and Sub round as IEEE 754 says, as in ONNX Runtime, not one bit of the normalized image differs from
+# `normalized_pixels`. A compiler may divide by multiplying with a reciprocal, and fuse: each of the three operations
+# then errs by at most 2 units in the last place of a value whose magnitude is at most 1 before the last division.
+_LAST_PLACE = 2.0**-24
 
 _PREFIX = f"{INPUT_NAME}/"
 
@@ -63,9 +63,14 @@ def with_uint8_input(model: onnx.ModelProto, contract: InputContract) -> onnx.Mo
     del shape.dim[1:]
     shape.dim.extend([height, width, channels])
     graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
-    inferred = onnx.shape_inference.infer_shapes(result, check_type=True, strict_mode=True)
-    onnx.checker.check_model(inferred, full_check=True)
-    return inferred
+    onnx.checker.check_model(result, full_check=True)
+    return result
+
+
+def normalized_tolerance(contract: InputContract) -> float:
+    """Returns by how much a normalized pixel may differ between a graph compiled elsewhere and `normalized_pixels`."""
+    largest = max(1.0, *contract.mean, *(1 - mean for mean in contract.mean))
+    return 6 * _LAST_PLACE * largest / min(contract.std)
 
 
 def takes_uint8(model: onnx.ModelProto) -> bool:
@@ -126,7 +131,7 @@ def _require_float_image(graph: onnx.GraphProto, contract: InputContract) -> Non
         names = ", ".join(value.name for value in inputs) or "nothing"
         raise ContractError(f"the graph takes {names}; expected one {expected}, so export it with export-onnx")
     tensor = inputs[0].type.tensor_type
-    kind = str(TensorProto.DataType.Name(tensor.elem_type)).lower()
+    kind = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     shape = tuple(dimension.dim_value or dimension.dim_param or "?" for dimension in tensor.shape.dim)
     if tensor.elem_type == TensorProto.UINT8:
         raise ContractError(f"the graph takes uint8 already, shape {shape}; expected {expected}, so use it as it is")
