@@ -1,21 +1,18 @@
 """The same network for TensorRT 8.6, whose parser knows opset 17 and whose networks are weakly typed.
 
 There, types are asked for layer by layer, so that the graph holds FP32 only and `precisions` says what each node is to
-compute in. What 8.6 accepts differs from opset 17 in places (sources: the messages in 8.6.0's libnvonnxparser and
-libnvinfer; builtin_op_importers.cpp of onnx/onnx-tensorrt 009d6541, the last public one before 8.6):
+compute in. What 8.6 accepts differs from opset 17 in places. Sources: [B] messages in libnvonnxparser and libnvinfer
+8.6.0; [S] builtin_op_importers.cpp and onnx2trt_utils.cpp of an earlier 8.x, onnx/onnx-tensorrt 009d6541.
 
-- ReduceMean reads its axes from the attribute only; axes as an input are ignored, and all of them are reduced.
-- QuantizeLinear and DequantizeLinear need all three inputs, with as many zero points as scales.
-- A per-channel scale belongs to a weight, which is a float constant with Q and DQ behind it. An INT8 constant in front
-  of a DequantizeLinear is not documented for 8.6 (libnvinfer knows it "in explicit precision mode" only). A product of
-  an INT8 step (7 bits) and an FP16 scale (11 bits) is exact in FP32 (24 bits), and so is its quotient: the
-  QuantizeLinear gives back the very steps.
-- A weight tensor that is not constant after that is refused outside of quantized layers ("two inputs (data and weights)
-  are allowed only in explicit-quantization mode"), and 8.6 has no convolution with INT8 weights alone. A layer whose
-  weight alone is INT8 gets the restored float weight: same numbers, no smaller plan.
-- A QuantizeLinear runs in FP32 or FP16 and a DequantizeLinear in INT8 ("can only run in"), whatever was asked for.
-- uint8 is a type of network inputs and outputs only; the Cast that reads it stays first.
-- INT64 constants become INT32, with a warning.
+- ReduceMean reads its axes from the attribute only; axes that are an input are ignored and all are reduced [S].
+- QuantizeLinear and DequantizeLinear of INT8 need all three inputs [B], with as many zero points as scales [S].
+- A weight is a float constant with Q and DQ behind it. An INT8 constant in front of a DequantizeLinear is known to
+  libnvinfer "in explicit precision mode" [B], but no public source says that it works. Nothing is lost: a step times
+  its scale, rounded to FP32 and divided by the scale, is within 2^-16 of the step, so that Q gives back the very steps.
+- A weight that is computed, by a DQ too, is allowed "only in explicit-quantization mode" [B], and a convolution whose
+  weight alone is INT8 is documented nowhere. It gets the restored float weight: the same numbers, no smaller plan.
+- A QuantizeLinear runs in FP32 or FP16 and a DequantizeLinear in INT8 ("can only run in" [B]), whatever is asked for.
+- uint8 is a type of network inputs and outputs only [B]; the Cast that reads it stays first.
 """
 
 from __future__ import annotations

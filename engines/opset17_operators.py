@@ -24,7 +24,7 @@ SUPPORTED_OPS = frozenset(
         "Unsqueeze",
     }
 )
-# Reductions whose axes became an input only after opset 17; TensorRT 8.6 ignores such an input.
+# Reductions whose axes became an input only after opset 17.
 _AXES_AS_ATTRIBUTE = frozenset({"ReduceMax", "ReduceMean"})
 
 

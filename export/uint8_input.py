@@ -33,7 +33,8 @@ _PREFIX = f"{INPUT_NAME}/"
 def with_uint8_input(model: onnx.ModelProto, contract: InputContract) -> onnx.ModelProto:
     """Returns a model that takes RGB pixels instead of the normalized image; the model given is left alone.
 
-    The nodes of the given graph stay as they are, behind Cast, Transpose, Div, Sub and Div.
+    The nodes of the given graph stay as they are, behind Cast, Transpose, Div, Sub and Div. In ONNX Runtime the
+    normalized image, and with it every score, is the same to the last bit; for others see `normalized_tolerance`.
 
     Args:
         model: A graph in any precision whose input `image` is float32 of shape (N, 3, size, size).
