@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from export.onnx_from_torch import OPSET, onnx_from_torch
 from export.parity import FP16_TOLERANCE, FP32_TOLERANCE, check_fp16_range, check_parity
 from export.runners import OnnxRunner, TorchRunner
 from export.sidecar import Recipe
+from export.uint8_input import with_uint8_input
 from export.variant import Precision, Pruning, PruningKind, Variant, name_from_parts
 from export.versions import versions_of
 from pruning.making import PruningWorkshop
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from engines.backend import Backend, BuildOptions
     from engines.run_folder import RunFolder
     from engines.store import ArtifactStore
-    from export.contract import ModelContract
+    from export.contract import InputContract, InputForm, ModelContract
     from export.sidecar import Artifact
     from pruning.recipe import PruningRecipe
 
@@ -101,6 +104,7 @@ class Stages:
             {
                 "backend": dict(backend.versions()),
                 "device": dict(backend.build_device()),
+                "input_form": options.input_form,
                 **backend.options_that_matter(options),
             },
         )
@@ -109,7 +113,7 @@ class Stages:
         return self._store.obtain(
             self._run.engine(variant.name, backend.name, backend.suffix),
             recipe,
-            lambda path: _built_engine(backend, graph.path, path, options),
+            lambda path: _built_engine(backend, graph.path, path, options, self._inputs.contract.input),
             backend.expected_bytes(onnx_bytes),
         )
 
@@ -279,9 +283,29 @@ class Stages:
         return np.concatenate(list(self._images(spread)))
 
 
-def _built_engine(backend: Backend, graph: Path, engine: Path, options: BuildOptions) -> Mapping[str, Any]:
-    facts = backend.build(graph, engine, options)
-    return {**facts, "download_bytes": download_bytes(engine)}
+def _built_engine(
+    backend: Backend, graph: Path, engine: Path, options: BuildOptions, contract: InputContract
+) -> Mapping[str, Any]:
+    with _graph_of_form(graph, engine, options.input_form, contract) as given:
+        facts = backend.build(given, engine, options)
+    return {**facts, "input": options.input_form, "download_bytes": download_bytes(engine)}
+
+
+@contextmanager
+def _graph_of_form(graph: Path, engine: Path, form: InputForm, contract: InputContract) -> Iterator[Path]:
+    """Gives the graph that takes the form of input asked for: the stored one, or one that lives beside the engine."""
+    if form == "float32":
+        yield graph
+        return
+    folder = engine.with_name(f".{graph.stem}.{form}")
+    shutil.rmtree(folder, ignore_errors=True)  # of a command that was killed
+    folder.mkdir()
+    try:
+        # Backends tell a graph by its file's name.
+        onnx.save(with_uint8_input(onnx.load(graph), contract), folder / graph.name)
+        yield folder / graph.name
+    finally:
+        shutil.rmtree(folder)
 
 
 class _ImageBatches:
@@ -292,4 +316,4 @@ class _ImageBatches:
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         for batch in self._reader:
-            yield batch.images
+            yield np.asarray(batch.images, dtype=np.float32)

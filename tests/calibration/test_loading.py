@@ -11,7 +11,7 @@ from calibration.celeb_df import samples_from_celeb_df
 from calibration.loading import BatchReader
 from export.contract import InputContract
 from export.errors import ImageError
-from export.preprocessing import array_from_file
+from export.preprocessing import array_from_file, pixels_from_file
 from tests.celeb_df_tree import write_tree
 
 if TYPE_CHECKING:
@@ -37,6 +37,15 @@ def test_batches_are_the_images_in_order(samples: tuple[Sample, ...], batch_size
     assert tuple(sample for batch in batches for sample in batch.samples) == samples
     expected = np.stack([array_from_file(sample.path, CONTRACT) for sample in samples])
     np.testing.assert_array_equal(np.concatenate([batch.images for batch in batches]), expected)
+
+
+@pytest.mark.parametrize("workers", [None, 1, 5])
+def test_pixels_are_read_for_graphs_that_normalize_themselves(samples: tuple[Sample, ...], workers: int | None) -> None:
+    batches = list(BatchReader(samples, CONTRACT, 4, workers, form="uint8"))
+    assert tuple(sample for batch in batches for sample in batch.samples) == samples
+    images = np.concatenate([batch.images for batch in batches])
+    assert (images.dtype, images.shape) == (np.uint8, (18, 32, 32, 3))
+    np.testing.assert_array_equal(images, np.stack([pixels_from_file(sample.path, CONTRACT) for sample in samples]))
 
 
 def test_unreadable_image_stops_the_reader_unless_it_may_skip(samples: tuple[Sample, ...]) -> None:

@@ -11,7 +11,13 @@ from torchvision.transforms import InterpolationMode
 
 from export.contract import InputContract
 from export.errors import ImageError
-from export.preprocessing import array_from_file, array_from_image, resized_image
+from export.preprocessing import (
+    array_from_file,
+    array_from_image,
+    pixels_from_file,
+    pixels_from_image,
+    resized_image,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,3 +111,14 @@ def test_result_is_contiguous_for_torch(image: Image.Image) -> None:
     array = array_from_image(image, InputContract(32))
     assert array.flags["C_CONTIGUOUS"]
     assert torch.from_numpy(array).is_contiguous()
+
+
+@pytest.mark.parametrize("resize", ["stretch", "letterbox", "center-crop"])
+def test_pixels_are_the_image_before_normalization(resize: str, image: Image.Image, tmp_path: Path) -> None:
+    contract = InputContract(48, resize)  # type: ignore[arg-type]
+    pixels = pixels_from_image(image, contract)
+    assert (pixels.dtype, pixels.shape, pixels.flags["C_CONTIGUOUS"]) == (np.uint8, (48, 48, 3), True)
+    tensor = transforms.Normalize(contract.mean, contract.std)(transforms.ToTensor()(Image.fromarray(pixels)))
+    np.testing.assert_allclose(array_from_image(image, contract), tensor.numpy(), atol=1e-6)
+    image.save(tmp_path / "x.png")
+    np.testing.assert_array_equal(pixels_from_file(tmp_path / "x.png", contract), pixels)
