@@ -46,9 +46,7 @@ def plan_origin(engine: Artifact) -> PlanOrigin:
     if engine.recipe.kind != "engine":
         raise ArtifactError(f"{engine.path} is not an engine but of kind {engine.recipe.kind[:60]!r}; build it again")
     facts, options = Stated(engine.facts, source), Stated(engine.recipe.options, source)
-    versions = options.texts_by_name("backend")
-    if not versions:
-        raise ArtifactError(f"{source} does not say what built {engine.path.name}; delete it to have it made again")
+    versions = options.texts_by_name("backend") or options.refuse("backend", "a package and its version")
     told = next((part for part in (facts, options) if "device" in part), None)
     device = told.texts_by_name("device") if told else {}
     return PlanOrigin(

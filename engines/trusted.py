@@ -85,10 +85,15 @@ def _content(engine: Artifact) -> bytes:
         descriptor = os.open(engine.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         raise ArtifactError(f"{engine.path} is missing although its sidecar exists; run build-engines again") from None
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+    except OSError as error:
+        raise ArtifactError(f"{engine.path} cannot be opened ({error.strerror}); run build-engines again") from error
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ArtifactError(f"{engine.path} is not a file; delete it and run build-engines again")
-        return stream.read()
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            return stream.read()
+    finally:
+        os.close(descriptor)
 
 
 def _foreign_kind(blob: bytes) -> str:

@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from export import __version__
 from export.errors import ArtifactError
+from export.sidecar_facts import require_types
 from export.stored_json import Stated, json_from_file
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ def read_artifact(path: Path) -> Artifact:
         raise ArtifactError(f"{sidecar} is nested too deep; delete it to have {path.name} rebuilt") from None
     if not intact:
         raise ArtifactError(f"{sidecar} was edited by hand; delete it to have {path.name} rebuilt")
+    require_types(recipe.kind, facts, recipe.options, sidecar)
     if "file" in record and record.text("file") != path.name:
         raise ArtifactError(
             f"{sidecar} belongs to {record.text('file')[:60]!r}; give both their names back or run build-engines again"

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 from export.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+_LARGEST = 1e300
 
 
 class StoredObject(dict[str, Any]):
@@ -77,6 +79,17 @@ class Stated:
     def __contains__(self, key: str) -> bool:
         return key in self._values
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def is_null(self, key: str) -> bool:
+        """Tells whether a key is there and says nothing."""
+        return key in self._values and self._values[key] is None
+
+    def is_list(self, key: str) -> bool:
+        """Tells whether a key is there and holds a list."""
+        return isinstance(self._values.get(key), list | tuple)
+
     def is_exactly(self, key: str, text: str) -> bool:
         """Tells whether a key is there and says just that."""
         value = self._values.get(key)
@@ -108,6 +121,22 @@ class Stated:
             self._refuse(key, value, "a whole number from 0 on")
         return int(value)
 
+    def three_whole_numbers(self, key: str) -> tuple[int, int, int]:
+        """Returns a list of three whole numbers from 0 on."""
+        value = self._value(key)
+        if not isinstance(value, list | tuple) or len(value) != 3:
+            self._refuse(key, value, "three whole numbers")
+        parts = Stated({f"{key}[{index}]": number for index, number in enumerate(value)}, self._source, self._remedy)
+        first, second, third = map(parts.whole_number, parts)
+        return first, second, third
+
+    def number(self, key: str) -> float:
+        """Returns a finite number."""
+        value = self._value(key)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not -_LARGEST <= value <= _LARGEST:
+            self._refuse(key, value, "a number")
+        return float(value)
+
     def flag(self, key: str) -> bool:
         """Returns true or false; a flag that is not stated is not set."""
         value = self._values.get(key, False)
@@ -117,6 +146,14 @@ class Stated:
         """Returns an object."""
         value = self._value(key)
         return value if isinstance(value, dict) else self._refuse(key, value, "an object")
+
+    def refuse(self, key: str, expected: str) -> NoReturn:
+        """Raises the error of a value that is of the right type but still not what its reader expects."""
+        self._refuse(key, self._value(key), expected)
+
+    def inner(self, key: str) -> Stated:
+        """Returns typed access to an object within."""
+        return Stated(self.part(key), f"{self._source}, {key},", self._remedy)
 
     def _value(self, key: str) -> Any:
         if key not in self._values:

@@ -67,13 +67,17 @@ def test_a_link_is_judged_by_what_it_leads_to(engine: Artifact, tmp_path: Path) 
         trusted_bytes(engine)
 
 
-@pytest.mark.parametrize("what", ["nothing", "pipe", "device"])
+@pytest.mark.parametrize("what", ["nothing", "pipe", "device", "folder", "loop"])
 def test_what_is_no_file_is_refused_at_once(engine: Artifact, what: str) -> None:
     engine.path.unlink()
     if what == "pipe":
         os.mkfifo(engine.path)
     elif what == "device":
         engine.path.symlink_to("/dev/zero")
+    elif what == "folder":
+        engine.path.mkdir()
+    elif what == "loop":
+        engine.path.symlink_to(engine.path.name)
     with pytest.raises(ArtifactError, match="run build-engines again"):
         trusted_bytes(engine)
 
