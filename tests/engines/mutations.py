@@ -107,8 +107,8 @@ def sidecar_of_hostile_text(engine: Path, other: Path, rng: random.Random) -> No
         ("NaN", "-Infinity", "1e999", "[" * 99_999, "9" * 9_999, '{"a": 1, "a": 2}', '"\\ud800"', '{"a":' * 700 + "1")
     )
     place = rng.choice([index for index, letter in enumerate(text) if letter == ":"])
-    end = min(text.find(mark, place) for mark in ("\n",))
-    sidecar_path(engine).write_text(text[: place + 1] + hostile + "," + text[end:], encoding="utf-8")
+    rest = text[text.index("\n", place) :]
+    sidecar_path(engine).write_text(text[: place + 1] + hostile + "," + rest, encoding="utf-8")
 
 
 def sidecar_edited(engine: Path, other: Path, rng: random.Random) -> None:
@@ -137,7 +137,8 @@ def _edit(engine: Path, rng: random.Random, sealed: bool) -> None:
     path = sidecar_path(engine)
     record = json.loads(path.read_text(encoding="utf-8"))
     for _ in range(rng.randint(1, 3)):
-        part = record[rng.choice(("facts", "facts", "facts", "options", "parents"))] if rng.randrange(5) else record
+        place = rng.choice(("facts", "facts", "facts", "options", "parents"))
+        part = record.get(place) if rng.randrange(5) else record
         if not isinstance(part, dict) or not part:
             continue
         key = rng.choice([key for key in part if key != "sha256"] + ["device", "sparsity", "precisions", "batch"])

@@ -99,9 +99,9 @@ def broken_by(seed: int, gate: Gate, plans: Plans, folder: Path) -> tuple[list[s
         mutation = rng.choice(MUTATIONS)
         late = mutation is plan_damaged and rng.randrange(2) == 1  # after the file was read and found right
         label = f"{number}: {mutation.__name__}{' late' if late else ''}"
+        if not late:
+            mutation(engine, other, rng)
         try:
-            if not late:
-                mutation(engine, other, rng)
             artifact = read_artifact(engine)
             if late:
                 mutation(engine, other, rng)
