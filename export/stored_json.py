@@ -162,13 +162,13 @@ class Stated:
 
     def _refuse(self, key: str, value: object, expected: str) -> NoReturn:
         # Of a list or an object only that it is one: it may be too large, or nested too deep, to be shown.
-        shown = f"a {type(value).__name__}" if isinstance(value, list | dict) else repr(value)[:60]
-        raise ArtifactError(f"{self._source} says {key} = {shown}; expected {expected}: {self._remedy}")
+        shown = "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else repr(value)[:60]
+        raise ArtifactError(f"{self._source} says {key[:60]!r} = {shown}; expected {expected}: {self._remedy}")
 
 
 def _is_text(value: object) -> TypeGuard[str]:
-    # No path and no name that a command of ours writes holds a NUL, which the system refuses, or half a character.
-    return isinstance(value, str) and "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    # The system refuses NUL and half a character in paths, except those that stand for bytes that are not UTF-8.
+    return isinstance(value, str) and not any(letter == "\0" or "\ud800" <= letter < "\udc80" for letter in value)
 
 
 def _finite_number(text: str) -> float:

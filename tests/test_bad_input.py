@@ -100,11 +100,6 @@ PRUNED = ("--backend", "onnxruntime", "--variants", "baseline", "q16-s30")
         (nothing, ("--variants", "q8", "--backend", "tensorflow"), "unknown backend 'tensorflow'"),
         (nothing, ("--variants", "q16", "--backend", "tensorrt-rtx", "--sm", "x"), "such as 8.6"),
         (nothing, ("--variants", "q16", "--backend", "tensorrt-rtx", "--sm", "9.0"), "does not support SM 9.0"),
-        (
-            nothing,
-            ("--variants", "q16", "--backend", "tensorrt-rtx", "--sm", "8.6", "99.9"),
-            "does not support SM 99.9",
-        ),
         (nothing, ("--variants", "q16", "--backend", "tensorrt-rtx", "--batch", "8,1,32"), "smallest <= typical"),
     ],
 )

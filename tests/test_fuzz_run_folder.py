@@ -72,16 +72,15 @@ def scores(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("scores*.csv"))}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, FRESH])
-def test_the_same_scores_or_one_line(
-    seed: int, evaluated: SignoffCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def broken_by(
+    seed: int, evaluated: SignoffCase, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> tuple[list[str], list[int]]:
+    """Returns what went wrong under random damage, and the exit codes."""
     rng = random.Random(seed)
     genuine = scores(evaluated.out)
     codes, broken = [], []
     for number in range(MUTATED):
-        case = replace(evaluated, out=tmp_path / "run")
+        case = replace(evaluated, out=folder)
         shutil.rmtree(case.out, ignore_errors=True)
         shutil.copytree(evaluated.out, case.out)
         label = f"{number}: {damaged(case.out, rng)}"
@@ -93,6 +92,25 @@ def test_the_same_scores_or_one_line(
         told = [line for line in capsys.readouterr().err.splitlines() if "evaluate-engines: error: " in line]
         if (codes[-1], len(told)) != (2, 1) and (codes[-1], scores(case.out)) != (0, genuine):
             broken.append(f"{label}: exit code {codes[-1]}, {told}")
+    return broken, codes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, FRESH])
+def test_the_same_scores_or_one_line(
+    seed: int, evaluated: SignoffCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken, codes = broken_by(seed, evaluated, tmp_path / "run", capsys)
     assert broken == []
     assert 0 in codes, "some damage harms nothing"
     assert codes.count(2) > MUTATED / 2
+
+
+@pytest.mark.slow
+def test_a_lenient_reader_is_caught(
+    evaluated: SignoffCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The fuzzer must be able to fail: this is how JSON is usually read."""
+    monkeypatch.setattr("export.sidecar.json_from_file", lambda path: json.loads(path.read_text(encoding="utf-8")))
+    broken, _ = broken_by(0, evaluated, tmp_path / "run", capsys)
+    assert broken

@@ -142,7 +142,9 @@ def _edit(engine: Path, rng: random.Random, sealed: bool) -> None:
         if not isinstance(part, dict) or not part:
             continue
         key = rng.choice([key for key in part if key != "sha256"] + ["device", "sparsity", "precisions", "batch"])
-        if rng.randrange(4):
+        if key in ("precisions", "sparsity") and rng.randrange(2):
+            part[key] = {name: random_value(rng) for name in ("source", "layers", "eligible", "picked")}
+        elif rng.randrange(4):
             part[key] = random_value(rng)
         else:
             part.pop(key, None)

@@ -72,7 +72,7 @@ READERS: dict[str, Callable[[Stated], object]] = {
     "part": lambda stated: stated.part("key"),
 }
 ACCEPTED: dict[str, list[Any]] = {
-    "text": ["", "a"],
+    "text": ["", "a", "\udcff"],
     "texts": [[], ["a"]],
     "texts by name": [{}, {"a": "b"}],
     "whole number": [0, 7],
@@ -112,15 +112,19 @@ def test_only_the_stated_type_is_read(reader: str, value: Any) -> None:
             (),
         )
     else:
-        with pytest.raises(
-            ArtifactError, match=r"x\.json says key = .*; expected|x\.json says key = .*expected .*delete"
-        ):
+        with pytest.raises(ArtifactError, match=r"x\.json says 'key' = .*; expected .*: delete it"):
             READERS[reader](Stated({"key": value}, "x.json"))
+
+
+def test_keys_of_a_file_cannot_break_the_line() -> None:
+    with pytest.raises(ArtifactError, match=r"says 'a\\nb' = ") as caught:
+        Stated({"a\nb": 1}, "x.json").text("a\nb")
+    assert "\n" not in str(caught.value)
 
 
 def test_deep_values_are_refused_without_being_shown() -> None:
     deep: Any = []
     for _ in range(100_000):
         deep = [deep]
-    with pytest.raises(ArtifactError, match="key = a list; expected text"):
+    with pytest.raises(ArtifactError, match="'key' = a list; expected text"):
         Stated({"key": deep}, "x.json").text("key")
