@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.metadata import PackageNotFoundError, distribution
 
-# Oldest driver for each major version of CUDA, as TensorRT's release notes name them.
+# Oldest driver for each major version of CUDA: TensorRT 11.4, Prerequisites; for CUDA 11, its own release notes.
 DRIVERS = {11: "450 or later", 12: "535 or later", 13: "580 or later"}
 _MAJORS = (11, 12, 13, 14)
 _CUDA_OF_REQUIREMENT = re.compile(r"nvidia[-_]cuda[-_]runtime[-_]cu(\d+)", re.IGNORECASE)

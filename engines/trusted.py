@@ -72,7 +72,7 @@ def require_plan(blob: bytes, package: str, name: str = "the engine") -> None:
         )
     foreign = _foreign_kind(blob)
     if foreign:
-        raise ArtifactError(f"{name} is {foreign}, not a TensorRT plan; {rebuild}")
+        raise ArtifactError(f"{name} is {foreign}, not a plain TensorRT plan; {rebuild}")
     if len(blob) < _HEADER_SIZE:
         raise ArtifactError(f"{name} has only {len(blob)} bytes, less than the header of a plan; {rebuild}")
     if kind is None and package == "tensorrt_rtx":
@@ -107,7 +107,7 @@ def _foreign_kind(blob: bytes) -> str:
         return "full of zeros"
     length = int.from_bytes(blob[:_MAGIC_SIZE], "little")
     if blob[_MAGIC_SIZE : _MAGIC_SIZE + 1] == b"{" and length < len(blob):
-        return "a plan with metadata in front of it, as Ultralytics writes them"
+        return "a plan behind metadata, as Ultralytics writes it"
     return ""
 
 

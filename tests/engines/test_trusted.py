@@ -125,5 +125,5 @@ def test_what_is_no_plan_is_told_apart(package: str, blob: bytes, told: str) -> 
 
 @pytest.mark.parametrize("package", ["tensorrt", "tensorrt_rtx"])
 def test_a_renamed_graph_is_told(package: str, fp32_model: onnx.ModelProto) -> None:
-    with pytest.raises(ArtifactError, match=r"is an ONNX graph, not a TensorRT plan; .*run build-engines"):
+    with pytest.raises(ArtifactError, match=r"is an ONNX graph, not a plain TensorRT plan; .*run build-engines"):
         require_plan(fp32_model.SerializeToString(), package)
