@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from export import __version__
 from export.contract import ModelContract
-from export.errors import ArtifactError, BackendError
+from export.errors import ArtifactError, BackendError, ContractError, VariantError
 from export.sidecar import read_json, write_json
+from export.stored_json import Stated
 from export.variant import Variant, variant_from_name
 
 if TYPE_CHECKING:
@@ -102,22 +103,28 @@ def read_spec(run: RunFolder) -> RunSpec:
     if not run.spec.is_file():
         raise ArtifactError(f"{run.root} holds no run that is complete; run build-engines with --out {run.root}")
     record = read_json(run.spec)
+    remedy = f"run build-engines with --out {run.root}"
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != SPEC_SCHEMA:
-        told = f"{run.spec} has schema {schema!r}, which is another release's; this one writes {SPEC_SCHEMA}"
-        raise ArtifactError(f"{told}: run build-engines with --out {run.root}")
+        number = schema if isinstance(schema, int) else None
+        told = f"{run.spec} has schema {number}, which is another release's; this one writes {SPEC_SCHEMA}"
+        raise ArtifactError(f"{told}: {remedy}")
+    stated = Stated(record, run.spec, remedy)
     try:
-        calibration = record["calibration"]
         return RunSpec(
-            contract=ModelContract.from_json(record["contract"]),
-            checkpoint=str(record["checkpoint"]),
-            checkpoint_sha256=str(record["checkpoint_sha256"]),
-            engines=tuple(EngineSpec(variant_from_name(name), str(backend)) for name, backend in record["engines"]),
-            calibration=_calibration_from_record(calibration) if calibration else None,
-            pruning=dict(record["pruning"]) if record["pruning"] else None,
+            contract=ModelContract.from_json(stated.text("contract")),
+            checkpoint=stated.text("checkpoint"),
+            checkpoint_sha256=stated.text("checkpoint_sha256"),
+            engines=tuple(_engine_from_record(entry) for entry in record["engines"]),
+            calibration=(
+                None
+                if record["calibration"] is None
+                else _calibration_from_record(Stated(stated.part("calibration"), run.spec, remedy))
+            ),
+            pruning=None if record["pruning"] is None else stated.part("pruning"),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(f"{run.spec} is damaged ({error!r}); run build-engines with --out {run.root}") from error
+    except (ContractError, VariantError, TypeError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{run.spec} is damaged ({error}); {remedy}") from error
 
 
 def begin_spec(run: RunFolder, spec: RunSpec) -> RunSpec:
@@ -197,6 +204,23 @@ def _calibration_record(calibration: CalibrationSpec) -> dict[str, Any]:
     return {**asdict(calibration), **names}
 
 
-def _calibration_from_record(record: dict[str, Any]) -> CalibrationSpec:
-    names = {key: frozenset(record[key]) for key in ("videos", "identities")}
-    return CalibrationSpec(**{**record, **names})
+def _engine_from_record(entry: Any) -> EngineSpec:
+    if not isinstance(entry, list) or len(entry) != 2 or not all(isinstance(part, str) for part in entry):
+        raise ValueError("an engine is not a variant and a backend")
+    return EngineSpec(variant_from_name(entry[0]), entry[1])
+
+
+def _calibration_from_record(record: Stated) -> CalibrationSpec:
+    return CalibrationSpec(
+        root=record.text("root"),
+        sha256=record.text("sha256"),
+        images=record.whole_number("images"),
+        real=record.whole_number("real"),
+        fake=record.whole_number("fake"),
+        unreadable=record.whole_number("unreadable"),
+        seed=record.whole_number("seed"),
+        method=record.text("method"),
+        recipe=record.text("recipe"),
+        videos=frozenset(record.texts("videos")),
+        identities=frozenset(record.texts("identities")),
+    )

@@ -37,7 +37,13 @@ def tensorrt_module(package: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except (ImportError, OSError) as error:
-        raise BackendError(f"{package} cannot be imported ({error}); run: {_REMEDY[package]}") from None
+        told = f"{package} cannot be imported ({' '.join(str(error).split())[:300]})"
+        if isinstance(error, ModuleNotFoundError) and error.name == package:
+            raise BackendError(f"{told}; run: {_REMEDY[package]}") from None
+        raise BackendError(
+            f"{told}: a library that it needs is missing or of another version; add its folder to LD_LIBRARY_PATH, or "
+            f"install both anew: {_REMEDY[package]}"
+        ) from None
 
 
 @cache

@@ -180,9 +180,10 @@ def _complete(run: RunFolder, record: Path) -> bool:
     if not record.is_file():
         return False
     try:
-        listed = read_json(record)["heatmaps"]
-        return all(_is_intact(run.root / entry["path"], entry["sha256"]) for entry in listed)
-    except (ArtifactError, KeyError, TypeError):
+        stored = read_json(record)
+        _explanation(stored)
+        return all(_is_intact(run.root / entry["path"], entry["sha256"]) for entry in stored["heatmaps"])
+    except (ArtifactError, KeyError, TypeError, ValueError):
         return False
 
 

@@ -29,6 +29,7 @@ Kind = TypeVar("Kind", "InputContract", "ModelContract")
 INPUT_NAME = "image"
 OUTPUT_NAME = "logit"
 METADATA_KEY = "signoff.contract"
+_LARGEST_NUMBER = 1e6
 
 
 @dataclass(frozen=True)
@@ -162,5 +163,7 @@ def _expect_choice(key: str, value: object, choices: Any) -> None:
 def _three_floats(key: str, value: object) -> tuple[float, float, float]:
     numbers = tuple(value) if isinstance(value, (list, tuple)) else ()
     valid = len(numbers) == 3 and all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers)
+    # Neither TOML nor Python's JSON refuses NaN, which no comparison holds for.
+    valid = valid and all(abs(n) <= _LARGEST_NUMBER for n in numbers)
     _expect(valid, key, value, "a list of three numbers")
     return float(numbers[0]), float(numbers[1]), float(numbers[2])

@@ -3,6 +3,11 @@
 An artifact `x.onnx` has a sidecar `x.onnx.json` that holds its own sha256, the digests of its parents and the
 options it was made with. It is reused when those match a request, rebuilt when they do not, and refused when the
 file no longer is what the sidecar says.
+
+That guards against accidents: a damaged disk, a half-copied folder, a file that was edited, renamed or exchanged. It
+does not guard against malice, because whoever can write a file can write a matching sidecar, too; so a run folder is
+to be trusted as much as the person it came from. Sidecars are data in any case: whatever they hold, reading one ends
+in an artifact or in an ArtifactError.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,12 +23,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 from export import __version__
 from export.errors import ArtifactError
+from export.sidecar_facts import require_types
+from export.stored_json import Stated, json_from_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 SIDECAR_SCHEMA = 1
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -125,14 +134,9 @@ def read_json(path: Path) -> Any:
     """Reads a JSON file of the run folder.
 
     Raises:
-        ArtifactError: The file is missing or is not JSON.
+        ArtifactError: The file is missing or is not JSON that `write_json` could have written.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(f"{path} is missing; run the command that writes it again") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path} is not valid JSON ({error}); delete it to have it made again") from error
+    return json_from_file(path)
 
 
 def sidecar_path(path: Path) -> Path:
@@ -146,16 +150,27 @@ def read_artifact(path: Path) -> Artifact:
     Raises:
         ArtifactError: File or sidecar is missing, the sidecar is malformed, or the file was changed.
     """
-    record = read_json(sidecar_path(path))
+    sidecar = sidecar_path(path)
+    stored = read_json(sidecar)
+    if not isinstance(stored, dict):
+        raise ArtifactError(f"{sidecar} is not a sidecar; delete it to have {path.name} rebuilt")
+    record = Stated(stored, sidecar)
+    recipe = Recipe(record.text("kind"), record.texts_by_name("parents"), record.part("options"))
+    recorded, facts, key = record.text("sha256"), record.part("facts"), record.text("key")
+    if not _SHA256.fullmatch(recorded):
+        raise ArtifactError(f"{sidecar} holds no sha256 but {recorded[:60]!r}; delete it to have {path.name} rebuilt")
+    same_toolkit = record.text("toolkit") == __version__
     try:
-        recipe = Recipe(record["kind"], record["parents"], record["options"])
-        recorded, facts, key = str(record["sha256"]), record["facts"], str(record["key"])
-        same_toolkit = record["toolkit"] == __version__
-        intact = record["facts_sha256"] == sha256_of_json(facts) and (key == recipe.key or not same_toolkit)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(f"{sidecar_path(path)} is not a sidecar ({error!r}); delete it to rebuild") from error
+        intact = record.text("facts_sha256") == sha256_of_json(facts) and (key == recipe.key or not same_toolkit)
+    except RecursionError:
+        raise ArtifactError(f"{sidecar} is nested too deep; delete it to have {path.name} rebuilt") from None
     if not intact:
-        raise ArtifactError(f"{sidecar_path(path)} was edited by hand; delete it to have {path.name} rebuilt")
+        raise ArtifactError(f"{sidecar} was edited by hand; delete it to have {path.name} rebuilt")
+    require_types(recipe.kind, facts, recipe.options, sidecar)
+    if "file" in record and record.text("file") != path.name:
+        raise ArtifactError(
+            f"{sidecar} belongs to {record.text('file')[:60]!r}; give both their names back or run build-engines again"
+        )
     if not path.is_file():
         raise ArtifactError(f"{path} is missing although its sidecar exists; run build-engines again")
     found = sha256_of_file(path)
@@ -176,7 +191,8 @@ def reusable_artifact(path: Path, recipe: Recipe) -> Artifact | None:
     if not path.is_file() or not sidecar_path(path).is_file():
         return None
     artifact = read_artifact(path)
-    return artifact if artifact.key == recipe.key else None
+    # The stored key alone could be that of another kind of artifact, under the name of another release.
+    return artifact if artifact.key == artifact.recipe.key == recipe.key else None
 
 
 def make_artifact(path: Path, recipe: Recipe, write: Callable[[Path], Mapping[str, Any]]) -> Artifact:
@@ -200,6 +216,7 @@ def make_artifact(path: Path, recipe: Recipe, write: Callable[[Path], Mapping[st
             "toolkit": __version__,
             "kind": recipe.kind,
             "key": recipe.key,
+            "file": path.name,
             "sha256": digest,
             "size_bytes": path.stat().st_size,
             "parents": dict(recipe.parents),

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from engines.run_folder import RunFolder
 from engines.spec import read_spec
 from evaluate.score_files import read_scores
+from export.sidecar import sidecar_path
 from tests.celeb_df_tree import write_tree
 from tests.signoff_run import SignoffCase, write_case
 
@@ -98,6 +99,8 @@ PRUNED = ("--backend", "onnxruntime", "--variants", "baseline", "q16-s30")
         (pruned_checkpoint, PRUNED, "% of the checkpoint's weights are zero, so it is pruned already"),
         (nothing, ("--variants", "q8", "--backend", "tensorflow"), "unknown backend 'tensorflow'"),
         (nothing, ("--variants", "q16", "--backend", "tensorrt-rtx", "--sm", "x"), "such as 8.6"),
+        (nothing, ("--variants", "q16", "--backend", "tensorrt-rtx", "--sm", "9.0"), "does not support SM 9.0"),
+        (nothing, ("--variants", "q16", "--backend", "tensorrt-rtx", "--batch", "8,1,32"), "smallest <= typical"),
     ],
 )
 def test_build_engines_refuses(
@@ -111,6 +114,95 @@ def test_build_engines_refuses(
     assert case.build(*options) == 2
     assert expected in told(capsys)
     assert not list(case.out.glob("engines/*"))
+
+
+@pytest.mark.parametrize(
+    ("backend", "package", "told"),
+    [("tensorrt", "tensorrt", "pip install tensorrt"), ("tensorrt-rtx", "tensorrt_rtx", "engine-signoff[rtx]")],
+)
+def test_a_missing_package_is_told_before_anything_is_made(
+    backend: str,
+    package: str,
+    told: str,
+    case: SignoffCase,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert case.build("--variants", "q16", "--backend", "onnxruntime", backend) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert f"{package} cannot be imported" in message
+    assert told in message
+    assert not list(case.out.glob("*/*"))
+
+
+@pytest.fixture(scope="module")
+def built_plans(tmp_path_factory: pytest.TempPathFactory) -> SignoffCase:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this platform")
+    case = write_case(tmp_path_factory.mktemp("plans"))
+    assert case.build("--variants", "baseline", "q16", "--backend", "tensorrt-rtx") == 0
+    return case
+
+
+def truncated(plan: Path, other: Path) -> None:
+    plan.write_bytes(plan.read_bytes()[:-1])
+
+
+def emptied(plan: Path, other: Path) -> None:
+    plan.write_bytes(b"")
+
+
+def flipped(plan: Path, other: Path) -> None:
+    content = bytearray(plan.read_bytes())
+    content[len(content) // 2] ^= 1
+    plan.write_bytes(content)
+
+
+def graph_under_its_name(plan: Path, other: Path) -> None:
+    shutil.copyfile(plan.parent.parent / "onnx/baseline.onnx", plan)
+
+
+def exchanged(plan: Path, other: Path) -> None:
+    for one, two in ((plan, other), (sidecar_path(plan), sidecar_path(other))):
+        one.write_bytes(two.read_bytes())
+
+
+def no_sidecar(plan: Path, other: Path) -> None:
+    sidecar_path(plan).unlink()
+
+
+def edited_sidecar(plan: Path, other: Path) -> None:
+    text = sidecar_path(plan).read_text(encoding="utf-8")
+    sidecar_path(plan).write_text(text.replace('"batch_max": 32', '"batch_max": 64'), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (truncated, "was changed after it was made"),
+        (emptied, "was changed after it was made"),
+        (flipped, "was changed after it was made"),
+        (graph_under_its_name, "was changed after it was made"),
+        (exchanged, "belongs to 'q16.tensorrt-rtx.plan'"),
+        (no_sidecar, "baseline.tensorrt-rtx.plan.json is missing"),
+        (edited_sidecar, "was edited by hand"),
+    ],
+)
+def test_a_damaged_plan_is_not_run(
+    damage: Callable[[Path, Path], None],
+    expected: str,
+    built_plans: SignoffCase,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    case = replace(built_plans, out=tmp_path / "run")
+    shutil.copytree(built_plans.out, case.out)
+    engines = case.out / "engines"
+    damage(engines / "baseline.tensorrt-rtx.plan", engines / "q16.tensorrt-rtx.plan")
+    capsys.readouterr()
+    assert case.evaluate("--backend", "tensorrt-rtx") == 2
+    assert expected in told(capsys)
 
 
 def test_int8_without_calibration_set(case: SignoffCase, capsys: pytest.CaptureFixture[str]) -> None:

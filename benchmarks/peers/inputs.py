@@ -48,7 +48,7 @@ def write_reference(job: Job, method: Method, graph: Path) -> Mapping[str, Any]:
 
 def calibration_images(job: Job) -> NDArray[np.float32]:
     """Returns the calibration images, mapped from their file so that they cost memory only while they are used."""
-    images: NDArray[np.float32] = np.load(job.calibration_array, mmap_mode="r")
+    images: NDArray[np.float32] = np.load(job.calibration_array, mmap_mode="r", allow_pickle=False)
     return images
 
 

@@ -22,6 +22,7 @@ from export.runners import session_from_model
 from tests.calibration.planted import with_outputs
 from tests.calibration.small_networks import SIZE, replace_constants, small_network
 from tests.celeb_df_tree import write_tree
+from tests.export.test_checkpoint import Touch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +92,17 @@ def test_other_file_is_refused(tmp_path: Path, content: bytes) -> None:
         read_channel_statistics(path)
     with pytest.raises(CalibrationError, match="holds no channel statistics"):
         read_channel_statistics(tmp_path / "missing")
+
+
+def test_pickled_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    with (tmp_path / "x.npz").open("wb") as stream:
+        np.savez(stream, **{"conv|count": np.array([Touch(tmp_path / "touched")], dtype=object)})
+    with pytest.raises(CalibrationError, match="holds no channel statistics"):
+        read_channel_statistics(tmp_path / "x.npz")
+    assert not (tmp_path / "touched").exists()
+    with np.load(tmp_path / "x.npz", allow_pickle=True) as archive:
+        archive["conv|count"]
+    assert (tmp_path / "touched").exists(), "the trap itself must work"
 
 
 def test_nothing_seen_is_refused() -> None:

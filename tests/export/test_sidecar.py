@@ -13,6 +13,7 @@ from export.sidecar import (
     read_artifact,
     reusable_artifact,
     sha256_of_file,
+    sha256_of_json,
     sidecar_path,
     write_atomically,
     write_json,
@@ -134,3 +135,67 @@ def test_nan_is_not_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "x.json", {"auc": float("nan")})
     assert not (tmp_path / "x.json").exists()
+
+
+def resealed(path: Path, **changes: Any) -> None:
+    """Edits a sidecar and recomputes its digests, as whoever means harm would."""
+    record = {**json.loads(sidecar_path(path).read_text(encoding="utf-8")), **changes}
+    record["facts_sha256"] = sha256_of_json(record["facts"])
+    if isinstance(record["parents"], dict) and isinstance(record["options"], dict):
+        record["key"] = Recipe(record["kind"], record["parents"], record["options"]).key
+    sidecar_path(path).write_text(json.dumps(record), encoding="utf-8")
+
+
+WRONG = [None, 3, 0.5, True, "text", [], ["a"], {"a": 1}, {"a": None}]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+@pytest.mark.parametrize("key", ["kind", "parents", "options", "facts", "sha256", "toolkit", "file"])
+def test_resealed_sidecars_of_the_wrong_types_are_one_error(artifact: Path, key: str, wrong: Any) -> None:
+    resealed(artifact, **{key: wrong})
+    harmless = {
+        "kind": ["text"],
+        "options": [{"a": 1}, {"a": None}],
+        "facts": [{"a": 1}, {"a": None}],
+        "toolkit": ["text"],
+    }
+    if wrong in harmless.get(key, []) and not isinstance(wrong, bool):
+        assert read_artifact(artifact).path == artifact
+        return
+    with pytest.raises(ArtifactError, match=r"x\.onnx") as caught:
+        read_artifact(artifact)
+    assert "\n" not in str(caught.value)
+
+
+def test_deeply_nested_facts_are_one_error(artifact: Path) -> None:
+    """Deep enough for the parser to pass and for whoever walks the value afterwards to fail."""
+    text = sidecar_path(artifact).read_text(encoding="utf-8")
+    for depth in range(100, 1100, 50):
+        nested = '{"a":' * depth + "1" + "}" * depth
+        sidecar_path(artifact).write_text(text.replace('"words": 1', f'"words": {nested}'), encoding="utf-8")
+        with pytest.raises(ArtifactError):
+            read_artifact(artifact)
+
+
+def test_an_artifact_under_another_name_is_refused(artifact: Path) -> None:
+    other = artifact.with_name("y.onnx")
+    artifact.rename(other)
+    sidecar_path(artifact).rename(sidecar_path(other))
+    with pytest.raises(ArtifactError, match=r"belongs to 'x\.onnx'"):
+        read_artifact(other)
+
+
+def test_a_key_alone_is_no_proof_of_the_recipe(artifact: Path) -> None:
+    """Under the name of another release the key is not recomputed, so it could be copied from anywhere."""
+    record = json.loads(sidecar_path(artifact).read_text(encoding="utf-8"))
+    write_json(sidecar_path(artifact), {**record, "toolkit": "another", "kind": "engine"})
+    assert read_artifact(artifact).key == RECIPE.key
+    assert reusable_artifact(artifact, RECIPE) is None
+
+
+def test_facts_that_are_missing_are_one_error(artifact: Path) -> None:
+    read = read_artifact(artifact)
+    with pytest.raises(ArtifactError, match=r"x\.onnx\.json does not say 'unreadable'"):
+        read.facts["unreadable"]
+    with pytest.raises(ArtifactError, match=r"x\.onnx\.json does not say 'onnx'"):
+        read.recipe.parents["onnx"]
