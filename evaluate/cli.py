@@ -46,7 +46,8 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _run(arguments: argparse.Namespace) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
-    from evaluate.pipeline import EvaluationRequest, evaluate_engines
+    from evaluate.pipeline import evaluate_engines
+    from evaluate.request import EvaluationRequest
     from evaluate.summary import summary_from_record
 
     request = EvaluationRequest(
