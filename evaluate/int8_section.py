@@ -128,9 +128,15 @@ def _saving_lines(record: ReportRecord) -> list[str]:
         f"file saves less than {TELLING_BYTES // BYTES_PER_MIB} MiB, so that compiled kernels hide what became of the "
         "weights. An engine of ONNX Runtime is the ONNX file itself.",
         "",
-        "Device memory and inference time are not measured: that takes a GPU runner, which this release does not have.",
+        _time_and_memory_note(record),
     ]
     return [*(table if savings else ["No engines were built."]), "", *notes]
+
+
+def _time_and_memory_note(record: ReportRecord) -> str:
+    if any(variant.latency for variant in record.variants):
+        return "What INT8 saves in time and device memory is in the section on latency."
+    return "Inference time and device memory were not measured; evaluate-engines --latency does that."
 
 
 def _saving_row(saving: EngineSaving) -> list[str]:

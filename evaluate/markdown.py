@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evaluate.comparison import insights_from_record
-from evaluate.int8_comparison import int8_records, int8_warnings
+from evaluate.int8_comparison import int8_warnings
 from evaluate.int8_section import int8_lines
+from evaluate.latency_comparison import fastest_stable, latency_warnings
+from evaluate.latency_section import latency_lines
 from evaluate.markdown_table import escaped, image_link, markdown_table
-from evaluate.number_text import diff_text, reduction_text
-from evaluate.pruning_comparison import pruned_sources, pruning_warnings
+from evaluate.number_text import diff_text, milliseconds_text, reduction_text, speed_up_text
+from evaluate.pruning_comparison import pruning_warnings
 from evaluate.pruning_section import pruning_lines
 from evaluate.visual_analysis import visual_analysis_lines
 from export.variant import DENSE
@@ -30,8 +32,6 @@ _QUALITY_ALIGNMENTS: tuple[Alignment, ...] = ("left", *("right",) * 9)
 def markdown_from_record(record: ReportRecord) -> str:
     """Returns the text of report.md; its image paths are relative to the report's folder."""
     marks = simulation_marks(record)
-    int8_number = 7 if pruned_sources(record) else 6
-    number = int8_number + 1 if int8_records(record) else int8_number
     legend = HEATMAP_LEGEND if record.heatmap_limit is not None else None
     sections = [
         [f"# Deepfake Analysis Report (Backbone: {escaped(record.backbone)})", "---"],
@@ -40,11 +40,13 @@ def markdown_from_record(record: ReportRecord) -> str:
         [*_quality_lines(record, marks), ""],
         [*_visualization_lines(), ""],
         visual_analysis_lines(record, legend),
-        pruning_lines(record, number=6),
-        int8_lines(record, int8_number),
-        [*_engine_lines(record, number), ""],
-        _provenance_lines(record, number + 1),
     ]
+    # The first five are always there; of the others, those with nothing to say take no number.
+    number = 6
+    for lines_of in (pruning_lines, int8_lines, latency_lines, _engine_lines, _provenance_lines):
+        lines = lines_of(record, number)
+        sections.append(lines)
+        number += bool(lines)
     return "\n".join(line for section in sections for line in section) + "\n"
 
 
@@ -64,7 +66,7 @@ def _performance_lines(record: ReportRecord, marks: Mapping[str, str]) -> list[s
         f"the baseline; a variant is Stable if it loses at most {drop} AUC and Degraded if it loses more."
     )
     lines += [f"\n{mark} Simulated: {escaped(reason)}" for reason, mark in marks.items()]
-    warnings = (*record.warnings, *pruning_warnings(record), *int8_warnings(record))
+    warnings = (*record.warnings, *pruning_warnings(record), *int8_warnings(record), *latency_warnings(record))
     lines += [f"\n**Warning:** {escaped(warning)}" for warning in warnings]
     return lines
 
@@ -96,7 +98,14 @@ def _insight_lines(record: ReportRecord) -> list[str]:
     drop = (
         f"**{escaped(worst.name)}** ({diff_text(worst.comparison.auc_diff)})" if worst and worst.comparison else "none"
     )
-    return [*lines, f"- Largest AUC drop: {drop}."]
+    lines.append(f"- Largest AUC drop: {drop}.")
+    if fastest := fastest_stable(record):
+        lines.append(
+            f"- Fastest within {tolerance} AUC of baseline: **{escaped(fastest.variant.name)}** "
+            f"({milliseconds_text(fastest.measured.latency.median)} ms at batch {fastest.measured.batch} by "
+            f"{escaped(fastest.setting.title)}; {speed_up_text(fastest.speed_up)} the baseline's speed)."
+        )
+    return lines
 
 
 def _quality_lines(record: ReportRecord, marks: Mapping[str, str]) -> list[str]:
@@ -131,8 +140,9 @@ def _engine_lines(record: ReportRecord, number: int) -> list[str]:
         for engine in variant.engines
     ]
     if not rows:
-        return [f"## {number}. Engines", "No engines were built."]
-    return [f"## {number}. Engines", *markdown_table(header, ["left", "left", "left", "right", "left"], rows)]
+        return [f"## {number}. Engines", "No engines were built.", ""]
+    table = markdown_table(header, ["left", "left", "left", "right", "left"], rows)
+    return [f"## {number}. Engines", *table, ""]
 
 
 def _provenance_lines(record: ReportRecord, number: int) -> list[str]:

@@ -19,6 +19,27 @@ def percent_text(share: float) -> str:
     return f"{round(100.0 * share, 1) + 0.0:.1f}%"
 
 
+def milliseconds_text(milliseconds: float | None) -> str:
+    """Returns milliseconds with about four digits, as in `1.234` or `1,234`; `-` where nothing was measured."""
+    return "-" if milliseconds is None else _four_digits(milliseconds)
+
+
+def rate_text(per_second: float) -> str:
+    """Returns a rate with about four digits, as in `87.65` or `12,345`."""
+    return _four_digits(per_second)
+
+
+def speed_up_text(factor: float | None) -> str:
+    """Returns a factor as in `1.85x`; `N/A` where nothing can be compared."""
+    return "N/A" if factor is None else f"{factor:.2f}x"
+
+
 def decibel_text(decibels: float | None) -> str:
     """Returns decibels with one decimal; `-` where nothing was measured."""
     return "-" if decibels is None else f"{round(decibels, 1) + 0.0:.1f}"
+
+
+def _four_digits(value: float) -> str:
+    # Judged by what is printed, so that 9.9996 becomes 10.00 and not 10.000.
+    decimals = next((places for places, limit in ((3, 10), (2, 100), (1, 1000)) if round(value, places) < limit), 0)
+    return f"{value:,.{decimals}f}"

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from calibration.int8_record import Int8Record  # noqa: TC001  # decoding resolves the fields' types
+from engines.latency import LatencyRecord  # noqa: TC001  # as above
 from evaluate.decoding import decoded_from_json
 from evaluate.facts import CalibrationFacts, DatasetFacts  # noqa: TC001  # as above
 from evaluate.metrics import ConfusionCounts, RocCurve  # noqa: TC001  # as above
@@ -17,7 +18,7 @@ from pruning.record import PruningRecord  # noqa: TC001  # as above
 if TYPE_CHECKING:
     from pathlib import Path
 
-REPORT_SCHEMA = 3
+REPORT_SCHEMA = 4
 BYTES_PER_MIB = 1 << 20
 BASELINE = "baseline"
 
@@ -104,6 +105,7 @@ class VariantResult:
         comparison: Set by `evaluate.comparison`; None where there is no baseline.
         int8: What the making of its INT8 weights measured; None where it has none.
         pruning: What the pruning of its source model did and measured; None for the dense model.
+        latency: How long its engines take, one record per backend that was measured.
     """
 
     name: str
@@ -122,6 +124,7 @@ class VariantResult:
     comparison: Comparison | None = None
     int8: Int8Record | None = None
     pruning: PruningRecord | None = None
+    latency: tuple[LatencyRecord, ...] = ()
 
     @property
     def size_mib(self) -> float:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from evaluate.int8_comparison import int8_records, sensitivity_of_groups
 from evaluate.int8_plot import write_sensitivity_plot
 from evaluate.int8_section import sensitivity_plot
+from evaluate.latency_comparison import plotted_settings
+from evaluate.latency_plot import write_latency_plot
+from evaluate.latency_section import LATENCY_PLOT
 from evaluate.markdown import HEATMAP_LEGEND, ROC_PLOT, SIZE_PLOT, markdown_from_record
 from evaluate.plots import write_heatmap_legend, write_roc_plot, write_size_plot
 from evaluate.pruning_comparison import pruned_sources, ratio_curves
@@ -40,5 +43,7 @@ def write_report(folder: Path, record: ReportRecord) -> tuple[Path, ...]:
     for variant, int8 in int8_records(stored):
         if sensitivity := sensitivity_of_groups(int8):
             write_sensitivity_plot(folder / sensitivity_plot(variant.name), variant.name, int8, sensitivity)
+    if settings := plotted_settings(stored):
+        write_latency_plot(folder / LATENCY_PLOT, settings, stored)
     write_text(folder / "report.md", markdown_from_record(stored))
     return folder / "report.md", folder / SIZE_PLOT, folder / ROC_PLOT

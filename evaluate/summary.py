@@ -5,25 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evaluate.int8_comparison import int8_warnings
+from evaluate.latency_comparison import latency_warnings, main_setting, rows_at
 from evaluate.markdown import simulation_marks
-from evaluate.number_text import diff_text, reduction_text
+from evaluate.number_text import diff_text, milliseconds_text, rate_text, reduction_text
 from evaluate.pruning_comparison import pruning_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from evaluate.latency_comparison import Setting
     from evaluate.record import ReportRecord, VariantResult
 
 _HEADER = ("Model", "MiB", "Reduction", "AUC", "Diff", "Status", "Accuracy", "FP", "FN")
+_LATENCY_HEADER = ("Median ms", "Images/s")
 
 
 def summary_from_record(record: ReportRecord, paths: Sequence[Path] = ()) -> str:
     """Returns plain text: an aligned table, the notes without which it misleads, and the paths written."""
     marks = simulation_marks(record)
-    table = _aligned([_HEADER, *(_row(variant, marks.get(variant.simulation, "")) for variant in record.variants)])
+    setting = main_setting(record)
+    rows = [_HEADER, *(_row(variant, marks.get(variant.simulation, "")) for variant in record.variants)]
+    if setting is not None:
+        times = [_LATENCY_HEADER, *_latency_cells(record, setting)]
+        rows = [(*row, *cells) for row, cells in zip(rows, times, strict=True)]
+    table = _aligned(rows)
     notes = [f"{mark} simulated: {reason}" for reason, mark in marks.items()]
-    warnings = (*record.warnings, *pruning_warnings(record), *int8_warnings(record))
+    if setting is not None:
+        notes.append(_latency_note(setting))
+    warnings = (*record.warnings, *pruning_warnings(record), *int8_warnings(record), *latency_warnings(record))
     notes += [f"warning: {warning}" for warning in warnings]
     blocks = [table, notes, [str(path) for path in paths]]
     return "\n\n".join("\n".join(block) for block in blocks if block)
@@ -48,6 +58,22 @@ def _row(variant: VariantResult, mark: str) -> tuple[str, ...]:
         str(variant.confusion.fp),
         str(variant.confusion.fn),
     )
+
+
+def _latency_cells(record: ReportRecord, setting: Setting) -> list[tuple[str, ...]]:
+    found = {
+        row.variant.name: (
+            milliseconds_text(row.measured.latency.median),
+            rate_text(row.measured.images_per_second),
+        )
+        for row in rows_at(setting, setting.main_batch)
+    }
+    return [found.get(variant.name, ("-", "-")) for variant in record.variants]
+
+
+def _latency_note(setting: Setting) -> str:
+    caution = "; it says nothing about a GPU" if setting.is_on_cpu else ""
+    return f"latency: batch {setting.main_batch} by {setting.title}{caution}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -127,7 +127,7 @@ def test_a_recipe_that_measures_no_group_shows_none() -> None:
 def test_what_is_not_measured_has_no_figure() -> None:
     record = int8_reference_record()
     text = "\n".join(int8_lines(replace(record, variants=[v for v in record.variants if v.precision != "FP16"]), 6))
-    assert "Device memory and inference time are not measured" in text
+    assert "Inference time and device memory were not measured" in text
     rows = rows_of(text.split("### What each INT8 variant really saves")[1].split("###")[0], "**q8**")
     assert [row[5:] for row in rows] == [["N/A", "N/A", "N/A", "N/A"]] * 2
 

@@ -13,6 +13,7 @@ from evaluate.record import ReportRecord, ReportSample, read_record, write_recor
 from evaluate.selection import Outcome
 from export.errors import ArtifactError
 from tests.evaluate.int8_reference import int8_reference_record
+from tests.evaluate.latency_reference import latency_reference_record
 from tests.evaluate.reference import reference_record
 
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ def test_what_int8_measured_reads_back_equal(tmp_path: Path) -> None:
     assert [variant.int8 is not None for variant in record.variants] == [False] * 4 + [True] * 3
 
 
+def test_what_was_timed_reads_back_equal(tmp_path: Path) -> None:
+    record = latency_reference_record()
+    write_record(tmp_path / "r.json", record)
+    assert read_record(tmp_path / "r.json") == record
+    assert [len(variant.latency) for variant in record.variants] == [2, 2, 0, 1, 2, 1]
+
+
 def test_absent_parts_read_back_as_none(tmp_path: Path) -> None:
     record = reference_record()
     bare = replace(record.variants[1], comparison=None, samples={Outcome.TRUE_NEGATIVE: (ReportSample("a", 0.1),)})
@@ -51,7 +59,7 @@ def test_the_json_is_readable_without_this_program() -> None:
     assert q8["confusion"] == {"tp": 339, "tn": 2, "fp": 176, "fn": 1}
     assert q8["comparison"]["status"] == "Degraded"
     assert q8["samples"]["false_negatives"][0]["sample"] == "id10_id11_0001.mp4"
-    assert plain["schema_version"] == 3
+    assert plain["schema_version"] == 4
 
 
 def set_in(*keys: Any, value: object) -> Callable[[dict[str, Any]], None]:
@@ -67,7 +75,7 @@ def set_in(*keys: Any, value: object) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (set_in("schema_version", value=99), "schema_version 99; expected 3"),
+        (set_in("schema_version", value=99), "schema_version 99; expected 4"),
         (set_in("threshold", value="0.5"), r"ReportRecord\.threshold is '0\.5'; expected float"),
         (set_in("threshold", value=float("nan")), "threshold is 'nan'; expected a finite number"),
         (set_in("comment", value=1), r"unknown keys \['comment'\]"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from evaluate.comparison import compared_variants
 from evaluate.summary import summary_from_record
+from tests.evaluate.latency_reference import cpu_latency, latency_reference_record, with_latency
 from tests.evaluate.reference import reference_record
 
 EXPECTED = """\
@@ -33,3 +34,20 @@ def test_without_a_baseline_the_comparison_is_not_available() -> None:
     header, row = summary_from_record(record).splitlines()
     assert row.split() == ["q16", "54.60", "N/A", "0.9548", "N/A", "N/A", "0.876", "15", "49"]
     assert len(header) == len(row)
+
+
+def test_times_of_one_batch_stand_in_the_last_columns_and_are_named() -> None:
+    lines = summary_from_record(latency_reference_record()).splitlines()
+    assert lines[0].endswith("FN  Median ms  Images/s")
+    assert lines[2].endswith("49      3.272     317.1")
+    assert lines[3].endswith("1          -         -")
+    assert len({len(line) for line in lines[:7]}) == 1
+    assert lines[8] == "latency: batch 1 by tensorrt 10.13.0 on NVIDIA L4"
+    assert lines[-1].startswith("warning: q8-p50 by tensorrt 10.13.0 on NVIDIA L4: at batch 1, handing over")
+
+
+def test_times_of_a_cpu_are_not_taken_for_a_gpus() -> None:
+    record = with_latency(reference_record(simulated=True), q16=(cpu_latency("q16"),))
+    lines = summary_from_record(record).splitlines()
+    assert lines[2].endswith("419.5     2.381")
+    assert "latency: batch 1 by onnxruntime 1.22.0 on CPU; it says nothing about a GPU" in lines
