@@ -292,4 +292,4 @@ class _ImageBatches:
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         for batch in self._reader:
-            yield batch.images
+            yield np.asarray(batch.images, dtype=np.float32)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from export.contract import InputContract
 
+PIXEL_PEAK = 255
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -53,11 +54,29 @@ def resized_image(image: Image.Image, contract: InputContract) -> Image.Image:
     return image if image.size == target else image.resize(target, resample)
 
 
+def pixels_from_image(image: Image.Image, contract: InputContract) -> NDArray[np.uint8]:
+    """Returns the network input before normalization, uint8 of shape (size, size, 3)."""
+    return np.array(resized_image(image, contract))
+
+
+def normalized_pixels(pixels: NDArray[np.uint8], contract: InputContract) -> NDArray[np.float32]:
+    """Returns the normalized network input, float32 (3, size, size), of RGB pixels (size, size, 3).
+
+    A graph that normalizes by itself (`export.uint8_input`) does the same operations in the same order.
+    """
+    unit = pixels.astype(np.float32) / np.float32(PIXEL_PEAK)
+    normalized = (unit - np.asarray(contract.mean, np.float32)) / np.asarray(contract.std, np.float32)
+    return np.ascontiguousarray(normalized.transpose(2, 0, 1))
+
+
 def array_from_image(image: Image.Image, contract: InputContract) -> NDArray[np.float32]:
     """Returns the normalized network input, float32 of shape (3, size, size)."""
-    pixels = np.asarray(resized_image(image, contract), dtype=np.float32) / 255.0
-    normalized = (pixels - np.asarray(contract.mean, np.float32)) / np.asarray(contract.std, np.float32)
-    return np.ascontiguousarray(normalized.transpose(2, 0, 1))
+    return normalized_pixels(pixels_from_image(image, contract), contract)
+
+
+def pixels_from_file(path: Path, contract: InputContract) -> NDArray[np.uint8]:
+    """Decodes and resizes one image file; see `image_from_file` for the errors."""
+    return pixels_from_image(image_from_file(path), contract)
 
 
 def array_from_file(path: Path, contract: InputContract) -> NDArray[np.float32]:
