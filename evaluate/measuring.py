@@ -1,108 +1,99 @@
-"""Scores of every engine on the test set: what takes the device, and no more packages than a device has."""
+"""Scores and latency of every engine: what takes the device, and no more packages than a device has."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from calibration.celeb_df import has_test_list, samples_from_celeb_df
-from calibration.loading import BatchReader
-from calibration.samples import SampleSet, require_both_classes, require_disjoint
-from engines.engine_runner import RunOptions
-from evaluate.score_files import write_frame_scores
-from evaluate.scoring import frame_scores_from_runner
-from export.errors import ArtifactError
-from export.sidecar import Artifact, Recipe, read_artifact
-from export.versions import versions_of
+from evaluate.engine_files import engine_of, require_built_from
+from evaluate.frame_files import obtained_frames
+from evaluate.latency_files import obtained_latency
+from evaluate.session import opened_session
+from export.errors import BackendError
+from export.sidecar import read_artifact, sidecar_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from engines.backend import Backend
-    from engines.run_folder import RunFolder
-    from engines.spec import RunSpec
-    from engines.store import ArtifactStore
     from evaluate.request import EvaluationRequest
+    from evaluate.session import Session
+    from export.sidecar import Artifact
     from export.variant import Variant
 
 
 @dataclass(frozen=True)
-class Session:
-    """What every step of one evaluation works with."""
-
-    request: EvaluationRequest
-    run: RunFolder
-    spec: RunSpec
-    backend: Backend
-    samples: SampleSet
-    store: ArtifactStore
-
-
-@dataclass(frozen=True)
 class MeasuredEngine:
-    """A variant's engine, the graph it was built from, and the scores of every frame."""
+    """What was measured of an engine.
+
+    Attributes:
+        variant: What it is an engine of.
+        engine: Its file.
+        frames: One logit per frame; the facts say what ran it.
+        latency: How long it takes; None if that was not asked for.
+    """
 
     variant: Variant
     engine: Artifact
-    graph: Artifact
     frames: Artifact
+    latency: Artifact | None = None
 
 
-def samples_of_request(request: EvaluationRequest, spec: RunSpec) -> SampleSet:
-    """Returns the labelled faces.
+def measure_engines(
+    request: EvaluationRequest, announce: Callable[[str], None] = lambda _: None
+) -> tuple[MeasuredEngine, ...]:
+    """Writes scores and latency of every engine, and no report: `evaluate-engines --scores-only`.
 
-    Raises:
-        DataError: A class is empty, or the set shares people with the calibration set.
-    """
-    samples = samples_from_celeb_df(request.test, "listed" if has_test_list(request.test) else "all")
-    require_both_classes(samples, "test")
-    if spec.calibration is not None:
-        require_disjoint(spec.calibration, samples)
-    return samples
+    It takes the folder's spec.json and engines/, and needs neither graphs nor checkpoint.
 
-
-def measured_engine(session: Session, variant: Variant) -> MeasuredEngine:
-    """Scores every frame by a variant's engine.
+    Args:
+        request: Run folder, test set and backend.
+        announce: Gets a line per file that is made.
 
     Raises:
-        ArtifactError: The engine was built from an earlier graph.
+        SignoffError: Anything the user can mend.
     """
-    backend = session.backend
-    engine = read_artifact(session.run.engine(variant.name, backend.name, backend.suffix))
-    graph = read_artifact(session.run.onnx(variant.name))
-    if not is_built_from(engine, graph):
-        raise ArtifactError(f"{engine.path} was built from another graph than {graph.path}; run build-engines again")
-    return MeasuredEngine(variant, engine, graph, _scored_frames(session, variant, engine))
+    with opened_session(request, announce) as session:
+        return measured_engines(session)
 
 
-def is_built_from(engine: Artifact, graph: Artifact) -> bool:
-    """Tells whether an engine is that of a graph, not of an earlier one."""
-    return engine.recipe.parents["onnx"] == graph.sha256
+def measured_engines(session: Session) -> tuple[MeasuredEngine, ...]:
+    """Measures every engine of the session's backend, or takes what an earlier command measured.
+
+    Raises:
+        ArtifactError: An engine is missing, was changed, or was built from an earlier graph.
+        BackendError: An engine does not take the batch size, or fails.
+        SignoffError: An image does not decode, or nothing does.
+    """
+    engines = [_checked(session, variant) for variant in session.spec.variants_for(session.backend.name)]
+    return tuple(_measured(session, variant, engine) for variant, engine in engines)
 
 
-def _scored_frames(session: Session, variant: Variant, engine: Artifact) -> Artifact:
-    request, backend, samples = session.request, session.backend, session.samples
-    options = {"backend": dict(backend.versions()), "skip_unreadable": request.skip_unreadable}
-    recipe = Recipe(
-        "frame-scores",
-        {"engine": engine.sha256, "test": samples.sha256},
-        {**options, **versions_of("pillow", "numpy")},
-    )
+def _checked(session: Session, variant: Variant) -> tuple[Variant, Artifact]:
+    engine = engine_of(session.run, variant, session.backend.name)
+    graph = session.run.onnx(variant.name)
+    if sidecar_path(graph).is_file():  # graphs need not travel to a device; the report is made where they are
+        require_built_from(engine, read_artifact(graph))
+    request = session.request
+    _require_profile(engine, request.batch_size, "--batch-size")
+    for batch in request.latency_sizes:
+        _require_profile(engine, batch, "--latency-batches")
+    return variant, engine
 
-    def write(path: Path) -> Mapping[str, Any]:
-        reader = BatchReader(
-            samples.samples,
-            session.spec.contract.input,
-            request.batch_size,
-            skip_unreadable=request.skip_unreadable,
+
+def _require_profile(engine: Artifact, batch: int, option: str) -> None:
+    profile = engine.facts.get("batch")
+    if profile is None:
+        return
+    smallest, typical, largest = profile
+    if not smallest <= batch <= largest:
+        wanted = (min(smallest, batch), typical, max(largest, batch))
+        raise BackendError(
+            f"{engine.path.name} takes {smallest} to {largest} images per inference, but {option} asks for {batch}; "
+            f"choose another {option}, or run build-engines --batch {','.join(map(str, wanted))}"
         )
-        with backend.runner(engine, RunOptions(request.batch_size)) as runner:
-            scored = frame_scores_from_runner(runner, reader, samples.root, f"scoring {variant.name}")
-        write_frame_scores(path, scored.frames)
-        return {
-            "unreadable": [sample.path.relative_to(samples.root).as_posix() for sample in scored.unreadable],
-            "lost_videos": sorted(scored.lost_videos),
-        }
 
-    return session.store.obtain(session.run.results(variant.name) / "frames.csv", recipe, write, 100_000)
+
+def _measured(session: Session, variant: Variant, engine: Artifact) -> MeasuredEngine:
+    # Latency comes first: by the time that a test set is scored, nothing is cold any more.
+    latency = obtained_latency(session, variant, engine) if session.request.latency_sizes else None
+    return MeasuredEngine(variant, engine, obtained_frames(session, variant, engine), latency)

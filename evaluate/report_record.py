@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import platform
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from calibration.int8_record import Int8Record
-from engines.backend import backend_from_name
 from evaluate.comparison import DEFAULT_STABLE_AUC_DROP, compared_variants
 from evaluate.decoding import decoded_from_json
+from evaluate.environment import environment_of_report
 from evaluate.facts import CalibrationFacts, DatasetFacts
-from evaluate.measuring import MeasuredEngine, is_built_from
 from evaluate.metrics import DEFAULT_THRESHOLD, confusion_at, roc_auc, roc_curve
 from evaluate.record import EngineFile, ReportRecord, ReportSample, VariantResult
+from evaluate.report_warnings import report_warnings
 from evaluate.selection import Outcome, most_telling
 from export.sidecar import read_artifact
-from export.variant import DENSE, Precision
-from export.versions import versions_of
+from export.variant import Precision
 from pruning.record import PruningRecord
 
 if TYPE_CHECKING:
@@ -27,9 +24,10 @@ if TYPE_CHECKING:
     from calibration.samples import SampleSet
     from engines.run_folder import RunFolder
     from engines.spec import RunSpec
+    from evaluate.evaluated import EvaluatedVariant
     from evaluate.explanation import Explanation, ScoredVariant
-    from evaluate.measuring import Session
     from evaluate.record import PrecisionName
+    from evaluate.session import Session
     from export.sidecar import Artifact
     from export.variant import Variant
 
@@ -45,22 +43,12 @@ _METHOD_NAMES = {
     "entropy": "least Kullback-Leibler divergence, per tensor",
     "minmax": "largest magnitude, per tensor",
 }
-_REPORTED_PACKAGES = ("torch", "timm", "onnx", "onnxruntime", "nncf", "tensorrt-rtx", "tensorrt", "numpy")
-
-
-@dataclass(frozen=True)
-class EvaluatedVariant:
-    """What was measured of a variant, and the scores of the videos."""
-
-    scored: ScoredVariant
-    measured: MeasuredEngine
 
 
 def report_record(session: Session, evaluated: Sequence[EvaluatedVariant], explanation: Explanation) -> ReportRecord:
     """Returns the record that report.json holds."""
     results = [_variant_result(session, entry, explanation) for entry in evaluated]
     architecture = session.spec.contract.architecture
-    machine = {"python": platform.python_version(), "machine": platform.machine()}
     return ReportRecord(
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         backbone=architecture.rpartition("_")[2] if "efficientnet" in architecture else architecture,
@@ -69,32 +57,32 @@ def report_record(session: Session, evaluated: Sequence[EvaluatedVariant], expla
         stable_auc_drop=DEFAULT_STABLE_AUC_DROP,
         dataset=_dataset_facts(session.samples, evaluated[0]),
         calibration=_calibration_facts(session.spec),
-        environment={**machine, **versions_of(*_REPORTED_PACKAGES)},
+        environment=environment_of_report(entry.frames for entry in evaluated),
         variants=compared_variants(results),
         heatmap_limit=explanation.limit if explanation.paths else None,
-        warnings=_warnings(session.spec, results, evaluated),
+        warnings=report_warnings(session.spec, results, evaluated),
     )
 
 
 def _variant_result(session: Session, entry: EvaluatedVariant, explanation: Explanation) -> VariantResult:
-    backend = session.backend
-    variant, scores = entry.scored.variant, entry.scored.scores
+    variant, scores, frames = entry.scored.variant, entry.scored.scores, entry.frames.facts
     return VariantResult(
         name=variant.name,
         precision=_PRECISION_NAMES[variant.precision],
         source=variant.source,
-        file=entry.measured.engine.path.relative_to(session.run.root).as_posix(),
-        size_bytes=entry.measured.engine.size_bytes,
-        graph_bytes=entry.measured.graph.size_bytes,
-        backend=f"{backend.name} {next(iter(backend.versions().values()))} ({backend.device()})",
-        simulation=backend.simulation_note(variant.precision),
+        file=entry.engine.path.relative_to(session.run.root).as_posix(),
+        size_bytes=entry.engine.size_bytes,
+        graph_bytes=entry.graph.size_bytes,
+        backend=f"{frames['backend']} ({frames['device']})",
+        simulation=frames["simulation"],
         auc=roc_auc(scores.is_fake, scores.scores),
         confusion=confusion_at(DEFAULT_THRESHOLD, scores.is_fake, scores.scores),
         roc=roc_curve(scores.is_fake, scores.scores),
         samples={outcome: _report_samples(entry.scored, outcome, explanation) for outcome in Outcome},
-        engines=_engine_files(session.run, session.spec, entry),
-        int8=_int8_record(entry.measured.graph),
+        engines=_engine_files(session.run, entry),
+        int8=_int8_record(entry.graph),
         pruning=_pruning_record(session.run, variant),
+        latency=entry.latencies,
     )
 
 
@@ -117,33 +105,27 @@ def _report_samples(scored: ScoredVariant, outcome: Outcome, explanation: Explan
     return tuple(cells)
 
 
-def _engine_files(run: RunFolder, spec: RunSpec, entry: EvaluatedVariant) -> tuple[EngineFile, ...]:
-    """Lists the engines of a variant, without those that another backend still has of an earlier graph."""
-    files = []
-    for name in spec.backends_of(entry.scored.variant):
-        path = run.engine(entry.scored.variant.name, name, backend_from_name(name).suffix)
-        artifact = read_artifact(path)
-        if not is_built_from(artifact, entry.measured.graph):
-            continue
-        capabilities = artifact.facts.get("compute_capabilities", [])
-        versions = artifact.recipe.options["backend"]
-        sparsity = artifact.facts.get("sparsity", {})
-        files.append(
-            EngineFile(
-                backend=f"{name} {next(iter(versions.values()))}",
-                file=path.relative_to(run.root).as_posix(),
-                size_bytes=artifact.size_bytes,
-                sms=tuple(capabilities) if isinstance(capabilities, list) else (str(capabilities),),
-                download_bytes=artifact.facts.get("download_bytes"),
-                sparse_eligible=sparsity.get("eligible"),
-                sparse_picked=sparsity.get("picked"),
-            )
-        )
-    return tuple(files)
+def _engine_files(run: RunFolder, entry: EvaluatedVariant) -> tuple[EngineFile, ...]:
+    return tuple(_engine_file(run, backend, engine) for backend, engine in entry.engines.items())
+
+
+def _engine_file(run: RunFolder, backend: str, engine: Artifact) -> EngineFile:
+    capabilities = engine.facts.get("compute_capabilities", [])
+    versions = engine.recipe.options["backend"]
+    sparsity = engine.facts.get("sparsity", {})
+    return EngineFile(
+        backend=f"{backend} {next(iter(versions.values()))}",
+        file=engine.path.relative_to(run.root).as_posix(),
+        size_bytes=engine.size_bytes,
+        sms=tuple(capabilities) if isinstance(capabilities, list) else (str(capabilities),),
+        download_bytes=engine.facts.get("download_bytes"),
+        sparse_eligible=sparsity.get("eligible"),
+        sparse_picked=sparsity.get("picked"),
+    )
 
 
 def _dataset_facts(samples: SampleSet, first: EvaluatedVariant) -> DatasetFacts:
-    facts = first.measured.frames.facts
+    facts = first.frames.facts
     fakes = int(first.scored.scores.is_fake.sum())
     return DatasetFacts(
         root=str(samples.root),
@@ -169,22 +151,3 @@ def _calibration_facts(spec: RunSpec) -> CalibrationFacts | None:
         unreadable_images=calibration.unreadable,
         method=_METHOD_NAMES.get(calibration.method, calibration.method),
     )
-
-
-def _warnings(
-    spec: RunSpec, results: Sequence[VariantResult], evaluated: Sequence[EvaluatedVariant]
-) -> tuple[str, ...]:
-    warnings = [
-        f"{result.name}: AUC {result.auc:.4f} is below 0.5; the labels or fake_index of the model file look inverted"
-        for result in results
-        if result.auc < 0.5 and result.precision == "FP32" and result.source == DENSE
-    ]
-    for result, entry in zip(results, evaluated, strict=True):
-        if len(result.engines) < len(spec.backends_of(entry.scored.variant)):
-            warnings.append(
-                f"{result.name}: an engine of an earlier graph is left out; run build-engines for its backend"
-            )
-    unreadable = evaluated[0].measured.frames.facts["unreadable"]
-    if unreadable:
-        warnings.append(f"{len(unreadable)} images did not decode and were left out, such as {unreadable[0]}")
-    return tuple(warnings)
