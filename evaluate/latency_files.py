@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def obtained_latency(session: Session, variant: Variant, engine: Artifact) -> Ar
         {"engine": engine.sha256},
         {
             "backend": dict(backend.versions()),
-            "device": {"name": backend.device(request.gpu), **backend.build_device()},
+            "device": {**backend.build_device(), "name": backend.device(request.gpu)},
             "batches": list(request.latency_sizes),
             "cuda_graphs": request.cuda_graphs,
             **asdict(request.latency_conditions),
@@ -105,4 +105,4 @@ def first_images(session: Session, engine: Artifact, count: int) -> Images:
         first = next(batches, None)
     if first is None:
         raise no_readable_image(len(samples.samples), samples.root)
-    return cast("Images", first.images[np.arange(count) % len(first.images)])
+    return first.images[np.arange(count) % len(first.images)]
