@@ -39,12 +39,13 @@ def obtained_frames(session: Session, variant: Variant, engine: Artifact) -> Art
         SignoffError: An image does not decode, or nothing does.
     """
     request, backend, samples = session.request, session.backend, session.samples
+    device = backend.device(request.gpu)
     logits = Recipe(
         FRAMES_KIND,
         {"engine": engine.sha256, "test": samples.sha256},
         {
             "backend": dict(backend.versions()),
-            "device": backend.device(request.gpu),
+            "device": device,
             "contract": session.spec.contract.to_json(),
             **versions_of("pillow", "numpy"),
         },
@@ -65,7 +66,7 @@ def obtained_frames(session: Session, variant: Variant, engine: Artifact) -> Art
             "unreadable": [sample.path.relative_to(samples.root).as_posix() for sample in scored.unreadable],
             "lost_videos": sorted(scored.lost_videos),
             "backend": backend_label(session),
-            "device": backend.device(request.gpu),
+            "device": device,
             "simulation": backend.simulation_note(variant.precision),
             "batch_size": batch_size,
             "conditions": conditions,

@@ -41,12 +41,13 @@ def obtained_latency(session: Session, variant: Variant, engine: Artifact) -> Ar
         SignoffError: No image of the test set decodes.
     """
     request, backend = session.request, session.backend
+    device = backend.device(request.gpu)
     recipe = Recipe(
         LATENCY_KIND,
         {"engine": engine.sha256},
         {
             "backend": dict(backend.versions()),
-            "device": {**backend.build_device(), "name": backend.device(request.gpu)},
+            "device": {**backend.build_device(), "name": device},
             "batches": list(request.latency_sizes),
             "cuda_graphs": request.cuda_graphs,
             **asdict(request.latency_conditions),
@@ -61,7 +62,7 @@ def obtained_latency(session: Session, variant: Variant, engine: Artifact) -> Ar
                 request.latency_sizes,
                 request.latency_conditions,
                 backend_label(session),
-                backend.device(request.gpu),
+                device,
                 f"latency of {variant.name}",
             )
         write_json(path, record.to_dict())

@@ -117,12 +117,12 @@ def _end_of_last_full_batch(known: Sequence[ScoredSample], batch_size: int) -> i
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
-    """Yields the rows that are whole; none if there is no such file."""
+    """Yields the rows; none if there is no such file. A torn line lacks some of the path, which comes last."""
     if not path.is_file():
         return
-    whole = path.read_bytes().rpartition(b"\n")[0].decode("utf-8", errors="replace")
+    text = path.read_bytes().decode("utf-8", errors="replace")
     try:
-        yield from csv.reader(io.StringIO(whole, newline=""), strict=True)
+        yield from csv.reader(io.StringIO(text, newline=""), strict=True)
     except csv.Error:
         return
 

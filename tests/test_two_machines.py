@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from engines.run_folder import RunFolder, locked
@@ -69,6 +71,26 @@ def returned(workstation: SignoffCase, device: SignoffCase, tmp_path: Path) -> S
     return case
 
 
+KILLED_AT = """
+import os, signal, sys
+from engines.onnxruntime_runner import OnnxEngineRunner
+from evaluate.cli import main
+
+infer_each, last = OnnxEngineRunner.infer_each, int(sys.argv[1])
+
+def killed(self, batches):
+    global last
+    for logits in infer_each(self, batches):
+        if last == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        last -= 1
+        yield logits
+
+OnnxEngineRunner.infer_each = killed
+sys.exit(main(sys.argv[2:]))
+"""
+
+
 def record_of(case: SignoffCase) -> dict[str, Any]:
     record: dict[str, Any] = json.loads((case.out / "report/report.json").read_text(encoding="utf-8"))
     return record
@@ -83,6 +105,21 @@ def test_a_device_writes_scores_and_latency_and_no_report(device: SignoffCase) -
         for suffix in ("", ".json")
     }
     assert {path for path in files if not path.startswith("engines/")} == {"spec.json", ".lock", *made}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_scorings_go_on_and_end_with_the_same_scores(seed: int, device: SignoffCase, tmp_path: Path) -> None:
+    case = replace(device, out=tmp_path / "run")
+    shutil.copytree(device.out, case.out, ignore=shutil.ignore_patterns("results"))
+    command = [str(case.out), "--test", str(case.test), SCORES, "--batch-size", "5"]
+    for batches in np.random.default_rng(seed).integers(1, 6, 2):  # ten batches in all
+        killed = subprocess.run([sys.executable, "-c", KILLED_AT, str(batches), *command], cwd=ROOT, check=False)
+        assert killed.returncode == -signal.SIGKILL
+        assert len(list(case.out.rglob("*.partial.csv"))) <= 1
+    assert case.evaluate(SCORES, "--batch-size", "5") == 0
+    assert list(case.out.rglob("*.partial.csv")) == []
+    for path in device.out.rglob("frames.*.csv"):
+        assert (case.out / path.relative_to(device.out)).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.slow

@@ -281,3 +281,13 @@ def test_a_missing_engine_or_sidecar_is_refused(
     with pytest.raises(ArtifactError, match=expected):
         measured(request, backend := PipelinedBackend())
     assert backend.opened == []
+
+
+def test_an_edited_sidecar_is_refused(request_of: Callable[[str], EvaluationRequest]) -> None:
+    request = request_of("run")
+    write_engine(RunFolder(request.run), batch=[2, 4, 8])
+    sidecar = request.run / "engines/q8.onnxruntime.onnx.json"
+    sidecar.write_text(sidecar.read_text(encoding="utf-8").replace("8\n", "64\n", 1), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"q8\.onnxruntime\.onnx\.json was edited by hand"):
+        measured(replace(request, batch_size=64), backend := PipelinedBackend())
+    assert backend.opened == []
