@@ -79,8 +79,8 @@ class Backend(Protocol):
         """Tells what of this machine an engine built here is bound to, such as its GPU; empty if nothing."""
         ...
 
-    def device(self) -> str:
-        """Names what its runner computes on, such as `CPU` or `NVIDIA H200`."""
+    def device(self, gpu: int = 0) -> str:
+        """Names what its runner computes on, such as `CPU` or, where a GPU is chosen by its index, `NVIDIA H200`."""
         ...
 
     def runner(self, engine: Artifact, options: RunOptions) -> EngineRunner:

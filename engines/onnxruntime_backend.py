@@ -59,7 +59,7 @@ class OnnxRuntimeBackend:
         """Nothing: the graph runs wherever ONNX Runtime does."""
         return {}
 
-    def device(self) -> str:
+    def device(self, gpu: int = 0) -> str:
         """Names the CPU."""
         return "CPU"
 

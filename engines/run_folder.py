@@ -59,8 +59,24 @@ class RunFolder:
         return self.root / "calibration" / f"{variant}.stability"
 
     def results(self, variant: str) -> Path:
-        """Scores and heatmaps of a variant."""
+        """Scores, latency and heatmaps of a variant."""
         return self.root / "results" / variant
+
+    def frames(self, variant: str, backend: str) -> Path:
+        """One logit per frame, by a variant's engine of a backend."""
+        return self.results(variant) / f"frames.{backend}.csv"
+
+    def unfinished_frames(self, variant: str, backend: str) -> Path:
+        """The logits that a command has so far; gone once it has them all."""
+        return self.results(variant) / f"frames.{backend}.partial.csv"
+
+    def scores(self, variant: str) -> Path:
+        """One score per video: what the report shows."""
+        return self.results(variant) / "scores.csv"
+
+    def latency(self, variant: str, backend: str) -> Path:
+        """How long a variant's engine of a backend takes."""
+        return self.results(variant) / f"latency.{backend}.json"
 
 
 @contextmanager

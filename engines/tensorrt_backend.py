@@ -73,7 +73,7 @@ class TensorRTBackend:
         """Nothing: TensorRT for RTX compiles for the GPUs it is told."""
         return {}
 
-    def device(self) -> str:
+    def device(self, gpu: int = 0) -> str:
         """Names the kind of device."""
         return "GPU"
 

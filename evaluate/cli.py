@@ -13,9 +13,18 @@ from export.command import run_command, whole_number
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from evaluate.request import EvaluationRequest
+
+DEFAULT_BATCH_SIZE = 16
 _EXAMPLE = """examples:
   evaluate-engines runs/b5 --test data/test
   evaluate-engines runs/b5 --test data/test --skip-unreadable --batch-size 32
+  evaluate-engines runs/b5 --test data/test --backend tensorrt --latency --latency-batches 1 8
+
+on a device without torch, timm and matplotlib (copy runs/b5/spec.json, runs/b5/engines and the test set there):
+  evaluate-engines runs/b5 --test data/test --backend tensorrt --scores-only --latency
+and, once runs/b5/results is copied back, where those packages are:
+  evaluate-engines runs/b5 --test data/test --backend tensorrt --from-scores
 """
 
 
@@ -26,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parses the command line; options that would have no effect end it."""
     parser = argparse.ArgumentParser(
         prog="evaluate-engines",
         description="Scores every engine of a run on a labelled test set and writes the report.",
@@ -37,22 +46,106 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that build-engines filled")
     parser.add_argument("--test", type=Path, required=True, metavar="DIR", help="faces laid out as Celeb-DF-v2")
     parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="default: onnxruntime")
-    parser.add_argument(
-        "--batch-size", type=whole_number(1), default=16, metavar="N", help="images per inference (default: 16)"
+    _add_split(parser.add_argument_group("device and report on two machines"))
+    _add_running(parser.add_argument_group("running the engines"))
+    _add_latency(parser.add_argument_group("latency"))
+    arguments = parser.parse_args(argv)
+    _refuse_what_has_no_effect(parser, arguments)
+    return arguments
+
+
+def request_from_arguments(arguments: argparse.Namespace) -> EvaluationRequest:
+    """Returns the request with its defaults filled in."""
+    from evaluate.request import EvaluationRequest
+
+    batch_size = arguments.batch_size or DEFAULT_BATCH_SIZE
+    batches = tuple(arguments.latency_batches or (1, batch_size)) if arguments.latency else ()
+    return EvaluationRequest(
+        run=arguments.run,
+        test=arguments.test,
+        backend=arguments.backend,
+        batch_size=batch_size,
+        skip_unreadable=arguments.skip_unreadable,
+        latency_batches=batches,
+        cuda_graphs=not arguments.no_cuda_graphs,
+        gpu=arguments.gpu or 0,
+        from_scores=arguments.from_scores,
     )
-    parser.add_argument("--skip-unreadable", action="store_true", help="go on without images that do not decode")
-    return parser.parse_args(argv)
+
+
+def _add_split(group: argparse._ArgumentGroup) -> None:
+    one = group.add_mutually_exclusive_group()
+    one.add_argument(
+        "--scores-only",
+        action="store_true",
+        help="write scores, and latency if asked for, but no report; needs neither torch, timm nor matplotlib",
+    )
+    one.add_argument(
+        "--from-scores",
+        action="store_true",
+        help="run no engine: make the report from the scores and the latency that --scores-only wrote into RUN/results "
+        "on the device; needs neither the backend nor its device",
+    )
+
+
+def _add_running(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--batch-size", type=whole_number(1), metavar="N", help=f"images per inference (default: {DEFAULT_BATCH_SIZE})"
+    )
+    group.add_argument("--skip-unreadable", action="store_true", help="go on without images that do not decode")
+    group.add_argument("--gpu", type=whole_number(0), metavar="INDEX", help="which GPU runs the engines (default: 0)")
+    group.add_argument(
+        "--no-cuda-graphs", action="store_true", help="enqueue each inference on the GPU kernel by kernel"
+    )
+
+
+def _add_latency(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--latency",
+        action="store_true",
+        help="measure cold start, latency and throughput of every engine, too, as trtexec defines them, and keep them "
+        "in RUN/results/VARIANT/latency.BACKEND.json; delete that file to measure anew",
+    )
+    group.add_argument(
+        "--latency-batches",
+        type=whole_number(1),
+        nargs="+",
+        metavar="N",
+        help="batch sizes to measure (default: 1 and that of --batch-size)",
+    )
+
+
+def _refuse_what_has_no_effect(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if arguments.latency_batches and not arguments.latency:
+        parser.error("--latency-batches says what --latency measures; pass --latency, too")
+    if not arguments.from_scores:
+        return
+    given = {
+        "--batch-size": arguments.batch_size is not None,
+        "--skip-unreadable": arguments.skip_unreadable,
+        "--gpu": arguments.gpu is not None,
+        "--no-cuda-graphs": arguments.no_cuda_graphs,
+        "--latency": arguments.latency,
+    }
+    idle = [option for option, is_given in given.items() if is_given]
+    if idle:
+        parser.error(f"--from-scores runs no engine, so {', '.join(idle)} would have no effect; leave it out")
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # Imported here, so that --help and a mistyped option answer at once.
-    from evaluate.pipeline import EvaluationRequest, evaluate_engines
+    # Imported here, so that --help and a mistyped option answer at once, and scores need no more than a device has.
+    request = request_from_arguments(arguments)
+    announce = partial(print, flush=True)
+    if arguments.scores_only:
+        from evaluate.measuring import measure_engines
+        from evaluate.measuring_summary import summary_from_measured
+
+        print(summary_from_measured(request, measure_engines(request, announce)))
+        return 0
+    from evaluate.pipeline import evaluate_engines
     from evaluate.summary import summary_from_record
 
-    request = EvaluationRequest(
-        arguments.run, arguments.test, arguments.backend, arguments.batch_size, arguments.skip_unreadable
-    )
-    record, paths = evaluate_engines(request, announce=partial(print, flush=True))
+    record, paths = evaluate_engines(request, announce)
     print(summary_from_record(record, paths))
     return 0
 

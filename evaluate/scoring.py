@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +15,18 @@ from export.errors import BackendError, DataError
 from export.progress import progress_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
+    from typing import TypeAlias
 
-    from calibration.loading import Batch, BatchReader
+    from numpy.typing import NDArray
+
+    from calibration.loading import BatchReader
     from calibration.samples import Sample
-    from export.runner import Runner
+    from export.runner import Images, Runner
+
+    # `EngineRunner.infer_each`, or what does the same.
+    InferEach: TypeAlias = Callable[[Iterable[Images]], Iterator[NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class ScoredFrames:
 
 
 def frame_scores_from_runner(runner: Runner, reader: BatchReader, root: Path, label: str) -> ScoredFrames:
-    """Scores every frame of a reader.
+    """Scores every frame of a reader, batch after batch.
 
     Args:
         runner: An entered runner.
@@ -46,29 +56,70 @@ def frame_scores_from_runner(runner: Runner, reader: BatchReader, root: Path, la
         DataError: Not one image could be read.
         ImageError: An image does not decode and the reader does not skip those.
     """
-    frames: list[FrameScore] = []
-    for batch in progress_bar(reader, label, total=len(reader), unit="batch"):
-        frames += _batch_scores(runner, batch, root)
+    frames = [
+        FrameScore(path_from_root(sample.path, root), sample.video, sample.is_fake, logit)
+        for samples, logits in scored_batches(partial(map, runner.infer), reader, label)
+        for sample, logit in zip(samples, logits, strict=True)
+    ]
     if not frames:
-        raise DataError(f"none of the {len(reader.unreadable)} images under {root} could be read; check the data set")
+        raise no_readable_image(len(reader.unreadable), root)
     return ScoredFrames(tuple(frames), tuple(reader.unreadable))
 
 
-def _batch_scores(runner: Runner, batch: Batch, root: Path) -> list[FrameScore]:
-    logits = runner.infer(batch.images)
-    if logits.shape != (len(batch.samples),):
-        raise BackendError(f"the engine returned logits of shape {logits.shape} for {len(batch.samples)} images")
+def scored_batches(
+    infer_each: InferEach, reader: BatchReader, label: str
+) -> Iterator[tuple[tuple[Sample, ...], list[float]]]:
+    """Yields the samples and the logits of each batch, while the next ones are decoded and on their way to the device.
+
+    Raises:
+        BackendError: The runner returns NaN, infinity or another number of logits than of images, or of batches.
+        ImageError: An image does not decode and the reader does not skip those.
+    """
+    ahead: deque[tuple[Sample, ...]] = deque()
+
+    def images() -> Generator[Images, None, None]:
+        for batch in reader:
+            ahead.append(batch.samples)
+            yield batch.images
+
+    # What is in flight uses the images, so the runner is let go of first.
+    with closing(images()) as fed, closing(_closable(infer_each(fed))) as logits_of_batches:
+        for logits in progress_bar(logits_of_batches, label, total=len(reader), unit="batch"):
+            if not ahead:
+                raise BackendError("the engine returned logits for more batches than it was given")
+            samples = ahead.popleft()
+            _require_sound(samples, logits)
+            yield samples, logits.tolist()
+    if ahead:
+        raise BackendError(f"the engine returned no logits for the last {len(ahead)} batches")
+
+
+def path_from_root(path: Path, root: Path) -> str:
+    """Returns a path relative to the root where it lies under it, else the whole path."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def no_readable_image(count: int, root: Path) -> DataError:
+    """Returns the error for a test set of which nothing decodes."""
+    return DataError(f"none of the {count} images under {root} could be read; check the data set")
+
+
+def _closable(logits: Iterator[NDArray[np.float32]]) -> Generator[NDArray[np.float32], None, None]:
+    """Closes the iterator of a runner that can be closed; a `map` cannot, and needs it not."""
+    try:
+        yield from logits
+    finally:
+        close = getattr(logits, "close", None)
+        if close is not None:
+            close()
+
+
+def _require_sound(samples: tuple[Sample, ...], logits: NDArray[np.float32]) -> None:
+    if logits.shape != (len(samples),):
+        raise BackendError(f"the engine returned logits of shape {logits.shape} for {len(samples)} images")
     broken = np.flatnonzero(~np.isfinite(logits))
     if broken.size:
         raise BackendError(
-            f"the engine returned {logits[broken[0]]} for {batch.samples[broken[0]].path} "
+            f"the engine returned {logits[broken[0]]} for {samples[broken[0]].path} "
             f"({broken.size} of {len(logits)} images in the batch); rebuild it or use a higher precision"
         )
-    return [
-        FrameScore(_path_from_root(sample.path, root), sample.video, sample.is_fake, float(logit))
-        for sample, logit in zip(batch.samples, logits, strict=True)
-    ]
-
-
-def _path_from_root(path: Path, root: Path) -> str:
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

@@ -138,7 +138,7 @@ def kept(case: SignoffCase) -> Iterator[dict[str, bytes]]:
 
 @pytest.mark.parametrize(
     "victim",
-    ["engines/q16.onnxruntime.onnx", "results/q16/scores.csv", "results/q16/frames.csv", "onnx/q8.onnx"],
+    ["engines/q16.onnxruntime.onnx", "results/q16/scores.csv", "results/q16/frames.onnxruntime.csv", "onnx/q8.onnx"],
 )
 def test_edited_files_stop_the_command_that_needs_them(
     victim: str, case: SignoffCase, kept: dict[str, bytes], capsys: pytest.CaptureFixture[str]

@@ -10,9 +10,14 @@ from engines.backend import backend_from_name
 from engines.run_folder import RunFolder
 from engines.spec import EngineSpec, RunSpec
 from engines.store import ArtifactStore
-from evaluate import pipeline
+from evaluate import report_record
+from evaluate.engine_files import current_engines
+from evaluate.evaluated import EvaluatedVariant, evaluated_variants
 from evaluate.explanation import ScoredVariant
+from evaluate.measuring import MeasuredEngine, measured_engines
+from evaluate.request import EvaluationRequest
 from evaluate.scores import ScoreSet
+from evaluate.session import Session
 from export.errors import ArtifactError
 from export.sidecar import Artifact, Recipe, make_artifact, read_artifact
 from export.variant import variant_from_name
@@ -21,6 +26,8 @@ from tests.evaluate.int8_reference import b5_record, unmeasured
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from evaluate.record import EngineFile
 
 Q8 = variant_from_name("q8")
 SPEC = RunSpec(
@@ -43,7 +50,8 @@ def made(path: Path, content: str, parents: dict[str, str], facts: dict) -> Arti
     return read_artifact(path)
 
 
-def evaluated(run: RunFolder, graph: Artifact, **built_from: str) -> pipeline._Evaluated:
+def built(run: RunFolder, graph: Artifact, **built_from: str) -> Artifact:
+    """Writes the engines of both backends and returns ONNX Runtime's."""
     engines = [
         made(
             run.engine("q8", name, backend_from_name(name).suffix),
@@ -53,56 +61,75 @@ def evaluated(run: RunFolder, graph: Artifact, **built_from: str) -> pipeline._E
         )
         for name in ("tensorrt-rtx", "onnxruntime")
     ]
-    return pipeline._Evaluated(ScoredVariant(Q8, ScoreSet(()), ""), engines[-1], graph, frames=graph)
+    return engines[-1]
+
+
+def files_of(run: RunFolder, graph: Artifact) -> tuple[EngineFile, ...]:
+    engines = current_engines(run, SPEC, Q8, graph)
+    entry = EvaluatedVariant(ScoredVariant(Q8, ScoreSet(()), ""), engines["onnxruntime"], graph, graph, engines)
+    return report_record._engine_files(run, entry)
+
+
+def session_of(run: RunFolder) -> Session:
+    return Session(
+        EvaluationRequest(run.root, run.root),
+        run,
+        SPEC,
+        backend_from_name("onnxruntime"),
+        SampleSet(run.root, ()),
+        ArtifactStore("{}"),
+        lambda _: None,
+    )
 
 
 @pytest.mark.parametrize("int8", [b5_record(), unmeasured(b5_record())], ids=["searched", "by kind"])
 def test_the_record_of_the_sidecar_reads_back_equal(tmp_path: Path, int8: object) -> None:
     facts = {"int8": json.loads(json.dumps(int8.to_dict()))}  # type: ignore[attr-defined]
-    assert pipeline._int8_record(made(tmp_path / "q8.onnx", "graph", {}, facts)) == int8
+    assert report_record._int8_record(made(tmp_path / "q8.onnx", "graph", {}, facts)) == int8
 
 
 def test_a_graph_without_int8_has_no_record(tmp_path: Path) -> None:
-    assert pipeline._int8_record(made(tmp_path / "q16.onnx", "graph", {}, {"parity": {}})) is None
+    assert report_record._int8_record(made(tmp_path / "q16.onnx", "graph", {}, {"parity": {}})) is None
 
 
 def test_a_damaged_record_is_refused_with_the_place(tmp_path: Path) -> None:
     facts = {"int8": {**b5_record().to_dict(), "flipped": "many"}}
     with pytest.raises(ArtifactError, match=r"Int8Record\.flipped is 'many'; expected int"):
-        pipeline._int8_record(made(tmp_path / "q8.onnx", "graph", {}, facts))
+        report_record._int8_record(made(tmp_path / "q8.onnx", "graph", {}, facts))
 
 
 def test_an_engine_of_an_earlier_graph_is_not_reported(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     graph = made(run.onnx("q8"), "graph", {}, {})
-    current = pipeline._engine_files(run, SPEC, evaluated(run, graph))
-    assert [engine.backend for engine in current] == ["onnxruntime 1.0", "tensorrt-rtx 1.0"]
-    stale = evaluated(run, graph, **{"tensorrt-rtx": "f" * 64})
-    assert [engine.backend for engine in pipeline._engine_files(run, SPEC, stale)] == ["onnxruntime 1.0"]
+    built(run, graph)
+    assert [engine.backend for engine in files_of(run, graph)] == ["onnxruntime 1.0", "tensorrt-rtx 1.0"]
+    built(run, graph, **{"tensorrt-rtx": "f" * 64})
+    assert [engine.backend for engine in files_of(run, graph)] == ["onnxruntime 1.0"]
 
 
 def test_an_engine_of_an_earlier_graph_is_not_scored(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     graph = made(run.onnx("q8"), "graph", {}, {})
-    evaluated(run, graph, onnxruntime="f" * 64)
-    session = pipeline._Session(
-        pipeline.EvaluationRequest(tmp_path, tmp_path),
-        run,
-        SPEC,
-        backend_from_name("onnxruntime"),
-        SampleSet(tmp_path, ()),
-        ArtifactStore("{}"),
-    )
+    built(run, graph, onnxruntime="f" * 64)
     with pytest.raises(ArtifactError, match="was built from another graph"):
-        pipeline._evaluate(session, Q8)
+        measured_engines(session_of(run))
+
+
+def test_scores_of_an_engine_of_an_earlier_graph_are_not_reported(tmp_path: Path) -> None:
+    """On a device without the graphs such an engine is scored."""
+    run = RunFolder(tmp_path)
+    graph = made(run.onnx("q8"), "graph", {}, {})
+    engine = built(run, graph, onnxruntime="f" * 64)
+    with pytest.raises(ArtifactError, match="was built from another graph"):
+        evaluated_variants(session_of(run), [MeasuredEngine(Q8, engine, frames=graph)])
 
 
 def test_what_a_backend_measured_of_an_engine_is_reported(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     graph = made(run.onnx("q8"), "graph", {}, {})
-    entry = evaluated(run, graph)
+    built(run, graph)
     facts = {"download_bytes": 77, "sparsity": {"eligible": 12, "picked": 0}}
     made(run.engine("q8", "tensorrt-rtx", ".plan"), "plan", {"onnx": graph.sha256}, facts)
-    plain, measured = pipeline._engine_files(run, SPEC, entry)
+    plain, measured = files_of(run, graph)
     assert (plain.download_bytes, plain.sparse_eligible, plain.sparse_picked) == (None, None, None)
     assert (measured.download_bytes, measured.sparse_eligible, measured.sparse_picked) == (77, 12, 0)

@@ -1,0 +1,149 @@
+"""The logits of every frame by an engine, as an artifact of the run folder."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, get_args
+
+from calibration.loading import BatchReader
+from evaluate.score_files import write_frame_scores
+from evaluate.scoring import ScoredFrames, no_readable_image, scored_batches
+from evaluate.unfinished_scores import ScoredSample, UnfinishedScores, frames_of
+from export.contract import InputForm
+from export.errors import ArtifactError, BackendError
+from export.sidecar import Recipe, sha256_of_json
+from export.versions import versions_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from calibration.samples import Sample
+    from engines.engine_runner import EngineRunner
+    from evaluate.session import Session
+    from export.contract import InputContract
+    from export.sidecar import Artifact
+    from export.variant import Variant
+
+FRAMES_KIND = "frame-scores"
+
+
+def obtained_frames(session: Session, variant: Variant, engine: Artifact) -> Artifact:
+    """Scores every frame of the test set, or takes the scores that an earlier command made by the same recipe.
+
+    Whatever ends it early leaves the logits of the batches that were done, and the next command goes on from there.
+
+    Raises:
+        BackendError: The engine fails; the message says how many images are scored by then.
+        SignoffError: An image does not decode, or nothing does.
+    """
+    request, backend, samples = session.request, session.backend, session.samples
+    device = backend.device(request.gpu)
+    logits = Recipe(
+        FRAMES_KIND,
+        {"engine": engine.sha256, "test": samples.sha256},
+        {
+            "backend": dict(backend.versions()),
+            "device": device,
+            "contract": session.spec.contract.to_json(),
+            **versions_of("pillow", "numpy"),
+        },
+    )
+    unfinished_at = session.run.unfinished_frames(variant.name, backend.name)
+
+    def write(path: Path) -> Mapping[str, Any]:
+        with backend.runner(engine, request.run_options(request.batch_size)) as runner:
+            # A device without the memory for the batch asked for takes a smaller one, and says so in its notes.
+            batch_size = min(request.batch_size, runner.largest_batch)
+            unfinished = UnfinishedScores(unfinished_at, sha256_of_json([logits.key, batch_size]), samples.root)
+            told = _announced(session, variant, runner)
+            scored = _scored(session, variant, engine, runner, unfinished, batch_size)
+            notes = _announced(session, variant, runner, told)
+            conditions = runner.conditions
+        write_frame_scores(path, scored.frames)
+        return {
+            "unreadable": [sample.path.relative_to(samples.root).as_posix() for sample in scored.unreadable],
+            "lost_videos": sorted(scored.lost_videos),
+            "backend": backend_label(session),
+            "device": device,
+            "simulation": backend.simulation_note(variant.precision),
+            "batch_size": batch_size,
+            "conditions": conditions,
+            "notes": list(notes),
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+        }
+
+    recipe = replace(logits, options={**logits.options, "skip_unreadable": request.skip_unreadable})
+    frames = session.store.obtain(session.run.frames(variant.name, backend.name), recipe, write, 100_000)
+    unfinished_at.unlink(missing_ok=True)  # only now: a kill before the sidecar is written costs nothing
+    return frames
+
+
+def backend_label(session: Session) -> str:
+    """Names the backend and the version of its first package, such as `tensorrt 10.13.0`."""
+    return f"{session.backend.name} {next(iter(session.backend.versions().values()))}"
+
+
+def reader_of_engine(
+    engine: Artifact, samples: Sequence[Sample], contract: InputContract, batch_size: int, skip_unreadable: bool
+) -> BatchReader:
+    """Returns a reader of images in the form that an engine takes.
+
+    Raises:
+        ArtifactError: The engine takes a form that this release does not know.
+    """
+    form = engine.facts.get("input", "float32")
+    if form not in get_args(InputForm):
+        known = " or ".join(get_args(InputForm))
+        raise ArtifactError(f"{engine.path.name} takes {form!r} images; expected {known}: build it again")
+    return BatchReader(samples, contract, batch_size, skip_unreadable=skip_unreadable, form=form)
+
+
+def _scored(
+    session: Session,
+    variant: Variant,
+    engine: Artifact,
+    runner: EngineRunner,
+    unfinished: UnfinishedScores,
+    batch_size: int,
+) -> ScoredFrames:
+    samples, skip = session.samples.samples, session.request.skip_unreadable
+    scored = list(unfinished.resumed(samples, batch_size, skip))
+    if scored:
+        session.announce(f"going on after {len(scored)} of {len(samples)} images of {variant.name}")
+    contract = session.spec.contract.input
+    reader = reader_of_engine(engine, samples[len(scored) :], contract, batch_size, skip)
+    try:
+        for batch, logits in scored_batches(runner.infer_each, reader, f"scoring {variant.name}"):
+            done = _with_those_between(samples[len(scored) :], batch, logits)
+            unfinished.append(done)
+            scored += done
+    except BackendError as error:
+        if not scored:
+            raise
+        told = f"{len(scored)} of {len(samples)} images of {variant.name} are scored and kept"
+        raise BackendError(f"{error}; {told}, the same command goes on from there") from error
+    scored += [ScoredSample(sample, None) for sample in samples[len(scored) :]]
+    frames = frames_of(scored, session.samples.root)
+    if not frames:
+        raise no_readable_image(len(samples), session.samples.root)
+    return ScoredFrames(frames, tuple(entry.sample for entry in scored if entry.logit is None))
+
+
+def _announced(session: Session, variant: Variant, runner: EngineRunner, told: Sequence[str] = ()) -> tuple[str, ...]:
+    """Announces the runner's notes, without those that were told already, and returns all of them."""
+    for note in runner.notes:
+        if note not in told:
+            session.announce(f"note: {variant.name}: {note}")
+    return tuple(runner.notes)
+
+
+def _with_those_between(
+    upcoming: Sequence[Sample], batch: Sequence[Sample], logits: Sequence[float]
+) -> list[ScoredSample]:
+    """Returns the samples up to the last of a batch: those of the batch, and those between that do not decode."""
+    logit_of = dict(zip(batch, logits, strict=True))
+    end = upcoming.index(batch[-1]) + 1
+    return [ScoredSample(sample, logit_of.get(sample)) for sample in upcoming[:end]]

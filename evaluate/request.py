@@ -1,0 +1,50 @@
+"""What `evaluate-engines` was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from engines.engine_runner import RunOptions
+from engines.latency_measuring import LatencyConditions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What `evaluate-engines` was asked for.
+
+    Attributes:
+        run: Folder that `build-engines` filled.
+        test: Celeb-DF-like folder of labelled faces; with a list of test videos, those of the list are scored.
+        backend: Which engines to run.
+        batch_size: Images per inference.
+        skip_unreadable: Goes on without images that do not decode, and says so in the report.
+        latency_batches: Batch sizes whose latency to measure; empty for none.
+        latency_conditions: How long to measure each of them.
+        cuda_graphs: Whether a GPU replays each batch size from a CUDA graph.
+        gpu: Index of the GPU.
+        from_scores: Makes the report from the scores that the run folder has, without running an engine.
+    """
+
+    run: Path
+    test: Path
+    backend: str = "onnxruntime"
+    batch_size: int = 16
+    skip_unreadable: bool = False
+    latency_batches: tuple[int, ...] = ()
+    latency_conditions: LatencyConditions = field(default_factory=LatencyConditions)
+    cuda_graphs: bool = True
+    gpu: int = 0
+    from_scores: bool = False
+
+    @property
+    def latency_sizes(self) -> tuple[int, ...]:
+        """The batch sizes to measure, each once, the smallest first."""
+        return tuple(sorted(set(self.latency_batches)))
+
+    def run_options(self, batch_size: int) -> RunOptions:
+        """Returns how to run an engine at batches of at most this size."""
+        return RunOptions(batch_size, self.cuda_graphs, self.gpu)

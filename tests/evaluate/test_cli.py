@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from evaluate.cli import parsed_arguments, request_from_arguments
+
+PATHS = ("runs/b5", "--test", "data/test")
+
+
+@pytest.mark.parametrize(
+    ("options", "batches"),
+    [
+        ((), ()),
+        (("--batch-size", "4"), ()),
+        (("--latency",), (1, 16)),
+        (("--latency", "--batch-size", "4"), (1, 4)),
+        (("--latency", "--batch-size", "1"), (1,)),
+        (("--latency", "--latency-batches", "8", "2", "8"), (2, 8)),
+    ],
+)
+def test_latency_is_off_unless_asked_for(options: tuple[str, ...], batches: tuple[int, ...]) -> None:
+    assert request_from_arguments(parsed_arguments([*PATHS, *options])).latency_sizes == batches
+
+
+def test_options_reach_the_request() -> None:
+    request = request_from_arguments(parsed_arguments([*PATHS, "--gpu", "1", "--no-cuda-graphs"]))
+    assert (request.gpu, request.cuda_graphs, request.batch_size, request.from_scores) == (1, False, 16, False)
+    assert request_from_arguments(parsed_arguments(PATHS)).cuda_graphs
+    assert request_from_arguments(parsed_arguments([*PATHS, "--from-scores"])).from_scores
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--scores-only", "--from-scores"), "not allowed with"),
+        (("--latency-batches", "1"), "pass --latency, too"),
+        (("--latency", "--latency-batches", "0"), "whole number from 1 on"),
+        (("--gpu", "-1"), "whole number from 0 on"),
+        (("--from-scores", "--latency"), "--from-scores runs no engine, so --latency would have no effect"),
+        (("--from-scores", "--batch-size", "16"), "so --batch-size would have no effect"),
+        (("--from-scores", "--gpu", "0", "--no-cuda-graphs"), "so --gpu, --no-cuda-graphs would have no effect"),
+        (("--from-scores", "--skip-unreadable"), "so --skip-unreadable would have no effect"),
+    ],
+)
+def test_options_that_make_no_sense_together_are_refused(
+    options: tuple[str, ...], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parsed_arguments([*PATHS, *options])
+    assert caught.value.code == 2
+    assert expected in capsys.readouterr().err
