@@ -82,8 +82,16 @@ class OnnxRuntimeBackend:
         return {}
 
     def device(self, gpu: int = 0) -> str:
-        """Names the CPU or the GPU."""
-        return "GPU" if self._provider.is_gpu else "CPU"
+        """Names the CPU or the GPU.
+
+        Raises:
+            BackendError: There is no such GPU.
+        """
+        if not self._provider.is_gpu:
+            return "CPU"
+        from engines.cuda_driver import CudaDriver
+
+        return CudaDriver().device(gpu).name
 
     def runner(self, engine: Artifact, options: RunOptions) -> EngineRunner:
         """Returns a runner on the provider.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -347,6 +349,26 @@ def test_batches_outside_of_the_range_are_padded_or_refused(
     assert at_least(images, 3) is images
 
 
+def test_a_short_batch_is_padded_and_its_padding_gets_no_logits(
+    fp32_model: onnx.ModelProto, images: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    engine = built(fp32_model, tmp_path, "onnxruntime-tensorrt", batch_min=2)
+    called_cpu, given, expected = replace(CUDA, name="CPUExecutionProvider"), [], plain_logits(fp32_model, images[:1])
+
+    class Binding(DeviceBinding):
+        def run(self, images: Any) -> Any:
+            given.append(len(images))
+            return super().run(images)
+
+    on_host_memory(monkeypatch, called_cpu)
+    monkeypatch.setattr(onnxruntime_runner, "DeviceBinding", lambda session, *_: Binding(session, "cpu", 0))
+    with OnnxEngineRunner(engine, RunOptions(3), called_cpu) as runner:
+        logits = list(runner.infer_each(iter([images, images[:1]])))
+    assert given == [3, 2]
+    assert [len(part) for part in logits] == [3, 1]
+    np.testing.assert_allclose(logits[1], expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("name", "found", "expected"),
     [
@@ -391,3 +413,13 @@ def test_the_cpu_is_asked_for_by_name(
     with OnnxEngineRunner(engine, RunOptions(), CPU):
         pass
     assert asked == [["CPUExecutionProvider"]]
+
+
+def test_a_gpu_has_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Driver:
+        def device(self, index: int) -> SimpleNamespace:
+            return SimpleNamespace(name=f"GPU number {index}")
+
+    monkeypatch.setitem(sys.modules, "engines.cuda_driver", SimpleNamespace(CudaDriver=Driver))  # type: ignore[misc]
+    assert backend_from_name("onnxruntime-cuda").device(1) == "GPU number 1"
+    assert backend_from_name("onnxruntime").device() == "CPU"
