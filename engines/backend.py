@@ -106,11 +106,11 @@ def backend_from_name(name: str) -> Backend:
     Raises:
         BackendError: There is no such backend.
     """
-    from engines.onnxruntime_backend import OnnxRuntimeBackend
+    from engines.onnxruntime_backend import BACKENDS, OnnxRuntimeBackend
     from engines.tensorrt_backend import TensorRTBackend
 
     backends: dict[str, Backend] = {
-        "onnxruntime": OnnxRuntimeBackend(),
+        **{known: OnnxRuntimeBackend(known) for known in BACKENDS},
         "tensorrt-rtx": TensorRTBackend("tensorrt-rtx", "tensorrt_rtx"),
         "tensorrt": TensorRTBackend("tensorrt", "tensorrt"),
     }

@@ -1,49 +1,77 @@
-"""Runs a graph with ONNX Runtime and tells how long it takes."""
+"""Runs a graph with ONNX Runtime on the provider that was asked for, and tells how long it takes."""
 
 from __future__ import annotations
 
+import json
+import os
+import tempfile
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engines.engine_runner import ColdStart, Query
+from engines.onnxruntime_binding import DeviceBinding
+from engines.onnxruntime_placement import placement_from_profile, placement_notes, placement_text
+from engines.onnxruntime_provider import CPU, TENSORRT
+from engines.onnxruntime_session import TF32_VARIABLE, cpu_session, gpu_session
+from engines.trusted import trusted_bytes
 from export.contract import INPUT_NAME, OUTPUT_NAME
-from export.runners import session_from_model
+from export.errors import BackendError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
     from types import TracebackType
 
     from numpy.typing import NDArray
     from typing_extensions import Self
 
     from engines.engine_runner import RunOptions
+    from engines.onnxruntime_provider import Provider
     from export.runner import Images
+    from export.sidecar import Artifact
 
 
 class OnnxEngineRunner:
-    """Runs an ONNX file on the CPU; the session lives inside the `with` block."""
+    """Runs an engine of one provider; the session lives inside the `with` block.
 
-    notes: tuple[str, ...] = ()
+    On a GPU, the first inference is profiled: it shows which provider ran each node, and fails if the one that was
+    asked for ran none.
+    """
 
-    def __init__(self, engine: Path, options: RunOptions) -> None:
+    def __init__(self, engine: Artifact, options: RunOptions, provider: Provider = CPU) -> None:
         self._engine = engine
         self._options = options
+        self._provider = provider
         self._session: Any = None
+        self._binding: DeviceBinding | None = None
+        self._held = ExitStack()
+        self._placement: dict[str, int] = {}
+        self._threads = 0
         self._load_ms = 0.0
+        self.notes: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         started = time.perf_counter()
-        self._session = session_from_model(self._engine)
+        model, name = trusted_bytes(self._engine), self._engine.path.name
+        if self._provider.is_gpu:
+            self._enter_gpu(model, name)
+        else:
+            before = _thread_count()
+            self._session = cpu_session(model, name)
+            # The thread that calls computes, too.
+            self._threads = _thread_count() - before + 1
         self._load_ms = 1000 * (time.perf_counter() - started)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._binding = None
         self._session = None
+        self._held.close()
 
     @property
     def largest_batch(self) -> int:
@@ -52,29 +80,85 @@ class OnnxEngineRunner:
 
     @property
     def conditions(self) -> dict[str, str]:
-        """Names the provider."""
-        return {"provider": "CPUExecutionProvider"}
+        """Names the provider: on a GPU, with the nodes that each ran in the first inference; on a CPU, its threads."""
+        if not self._provider.is_gpu:
+            return {"provider": self._provider.name, "threads": str(self._threads)}
+        if not self._placement:
+            self._run(self._blank())
+        return {
+            "provider": placement_text(self._placement),
+            "copies": "of pageable memory, timed by the host, not overlapped with compute",
+            "TF32": f"NVIDIA_TF32_OVERRIDE={os.environ[TF32_VARIABLE]}" if self._provider is TENSORRT else "off",
+        }
 
     def infer(self, images: Images) -> NDArray[np.float32]:
         """Returns fake logits (N,)."""
-        if self._session is None:
-            raise RuntimeError("OnnxEngineRunner.infer was called outside its 'with' block")
-        logits = self._session.run([OUTPUT_NAME], {INPUT_NAME: images})[0]
-        return np.asarray(logits, dtype=np.float32).reshape(-1)
+        return self._run(images)[0]
 
     def infer_each(self, batches: Iterable[Images]) -> Iterator[NDArray[np.float32]]:
         """Yields the logits of each batch."""
         return map(self.infer, batches)
 
     def queries(self, images: Images) -> Iterator[Query]:
-        """Times the call of ONNX Runtime, which copies nothing on a CPU."""
+        """Times the call of ONNX Runtime, and on a GPU each copy; the host waits for one before it begins the next."""
         while True:
-            started = time.perf_counter()
-            self.infer(images)
-            ended = time.perf_counter()
-            yield Query(started, ended, 1000 * (ended - started))
+            yield self._run(images)[1]
 
     def cold_start(self, images: Images) -> ColdStart:
-        """Tells what loading took and what the first inference takes."""
-        first = next(iter(self.queries(images)))
-        return ColdStart(self._load_ms, None, first.compute_ms, None)
+        """Tells what loading took, in which TensorRT's provider builds its plan, and what the first inference takes."""
+        return ColdStart(self._load_ms, None, self._run(images)[1].latency_ms, None)
+
+    def _run(self, images: Images) -> tuple[NDArray[np.float32], Query]:
+        if self._session is None:
+            raise RuntimeError("OnnxEngineRunner.infer was called outside its 'with' block")
+        if self._binding is None:
+            started = time.perf_counter()
+            logits = self._session.run([OUTPUT_NAME], {INPUT_NAME: images})[0]
+            ended = time.perf_counter()
+            return np.asarray(logits, dtype=np.float32).reshape(-1), Query(started, ended, 1000 * (ended - started))
+        try:
+            logits, query = self._binding.run(at_least(images, self._smallest_batch))
+        except Exception as error:
+            # ONNX Runtime's exceptions share no public base class besides Exception.
+            told = " ".join(str(error).split())[:300]
+            raise BackendError(
+                f"{self._provider.title} failed on {len(images)} images: {told}; try a smaller --batch-size"
+            ) from error
+        if not self._placement:
+            self._learn_placement()
+        return logits[: len(images)], query
+
+    def _enter_gpu(self, model: bytes, name: str) -> None:
+        with ExitStack() as held:
+            profiles = held.enter_context(tempfile.TemporaryDirectory(prefix="signoff-profile-"))
+            told = self._engine.facts.get("provider_options", {})
+            prefix = str(Path(profiles) / "first")
+            self._session = gpu_session(model, name, self._provider, self._options.gpu, told, prefix)
+            self._binding = DeviceBinding(self._session, "cuda", self._options.gpu)
+            self._held = held.pop_all()
+
+    def _learn_placement(self) -> None:
+        profile = Path(self._session.end_profiling()).read_text(encoding="utf-8")
+        placement = placement_from_profile(json.loads(profile))
+        self.notes = placement_notes(placement, self._provider)
+        self._placement = placement
+
+    @property
+    def _smallest_batch(self) -> int:
+        """Smallest batch of the profile that TensorRT's provider builds for."""
+        return int(self._engine.facts.get("batch", [1])[0])
+
+    def _blank(self) -> Images:
+        taken = self._session.get_inputs()[0]
+        kind = np.uint8 if "uint8" in taken.type else np.float32
+        return np.zeros((1, *taken.shape[1:]), kind)
+
+
+def at_least(images: Images, count: int) -> Images:
+    """Returns the images and, if they are fewer than `count`, the last one again and again."""
+    short = count - len(images)
+    return images if short <= 0 else np.concatenate([images, np.repeat(images[-1:], short, axis=0)])
+
+
+def _thread_count() -> int:
+    return sum(1 for _ in Path("/proc/self/task").iterdir())

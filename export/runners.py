@@ -73,15 +73,38 @@ class OnnxRunner:
         return np.asarray(logits, dtype=np.float32).reshape(-1)
 
 
-def session_from_model(model: Path | onnx.ModelProto, threads: int = 0) -> Any:
+def session_from_model(model: Path | bytes | onnx.ModelProto, threads: int = 0, name: str = "the model") -> Any:
     """Creates an `onnxruntime.InferenceSession` on the CPU.
 
     Args:
-        model: A file or a model in memory.
+        model: A file, its bytes or a model in memory.
         threads: Threads within an operator; 0 lets ONNX Runtime take every core.
+        name: What messages call a model that is not a file.
 
     Raises:
         BackendError: ONNX Runtime is not installed or refuses the model.
+    """
+    settings = session_options(threads)
+    import onnxruntime
+
+    if hasattr(model, "SerializeToString"):
+        source: str | bytes = model.SerializeToString()
+    elif isinstance(model, bytes):
+        source = model
+    else:
+        source = name = str(model)
+    try:
+        return onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        # ONNX Runtime's exceptions share no public base class besides Exception.
+        raise BackendError(f"ONNX Runtime refuses {name}: {' '.join(str(error).split())[:300]}") from error
+
+
+def session_options(threads: int = 0) -> Any:
+    """Returns `onnxruntime.SessionOptions` by which Q/DQ pairs do exactly what the graph says.
+
+    Raises:
+        BackendError: ONNX Runtime is not installed.
     """
     try:
         import onnxruntime
@@ -93,11 +116,4 @@ def session_from_model(model: Path | onnx.ModelProto, threads: int = 0) -> Any:
     # Otherwise ONNX Runtime fuses Q/DQ pairs in its own way, quantizes float biases to int32 and, with FP16 scales,
     # returns garbage (microsoft/onnxruntime#22889). Without that, the pairs do exactly what the graph says.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
-    from_file = not hasattr(model, "SerializeToString")
-    source = str(model) if from_file else model.SerializeToString()  # type: ignore[union-attr]
-    try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        # ONNX Runtime's exceptions share no public base class besides Exception.
-        name = model if from_file else "the model"
-        raise BackendError(f"ONNX Runtime refuses {name}: {' '.join(str(error).split())[:300]}") from error
+    return options
