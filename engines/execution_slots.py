@@ -180,8 +180,7 @@ class ExecutionSlots:
 
     def logits(self, slot: Slot, count: int) -> NDArray[np.float32]:
         """Returns a copy of the first logits of a finished slot."""
-        logits: NDArray[np.float32] = slot.pinned_output[: count * _LOGIT_BYTES].view(np.float32)
-        return logits.copy()
+        return np.array(slot.pinned_output[: count * _LOGIT_BYTES].view(np.float32), dtype=np.float32)
 
     def query(self, slot: Slot, ended: float) -> Query:
         """Tells how long the steps of a finished slot took."""

@@ -11,6 +11,7 @@ from export.contract import INPUT_NAME, OUTPUT_NAME
 
 if TYPE_CHECKING:
     from engines.cuda import Cuda
+    from engines.rtx_settings import RtxSettings
     from engines.tensorrt_engine import CudaEngine
 
 _UNBOUND = (0, 0, 0)  # no batch has 0 images, and no memory lies at 0
@@ -26,11 +27,10 @@ class TensorRTContexts:
         engine: The engine; it outlives the contexts.
         cuda: The device, likewise.
         stream: The stream of the computation.
-        count: Contexts.
         batch: Most images per inference.
         frugal: Whether the scratch memory is that of `batch` images instead of the engine's largest batch; TensorRT 8.6
             cannot tell it, so there this changes nothing.
-        settings: IRuntimeConfig of TensorRT for RTX; None for classic TensorRT.
+        rtx: Settings of TensorRT for RTX; None for classic TensorRT.
 
     Raises:
         DeviceMemoryError: The scratch memory does not fit; nothing stays allocated.
@@ -42,19 +42,19 @@ class TensorRTContexts:
         engine: CudaEngine,
         cuda: Cuda,
         stream: int,
-        count: int,
         batch: int,
         frugal: bool = False,
-        settings: Any = None,
+        rtx: RtxSettings | None = None,
     ) -> None:
         self._engine = engine
         self._cuda = cuda
         self._strategies: Any = getattr(engine.trt, "ExecutionContextAllocationStrategy", None)
-        self._settings = settings
+        self._rtx = rtx
         self._frugal = frugal and self._strategies is not None
         self._scratch = (0, 0)
         self._contexts: list[Any] = []
-        self._bound: list[tuple[int, int, int]] = [_UNBOUND] * count
+        count = rtx.contexts if rtx else 1
+        self._bound = [_UNBOUND] * count
         with ExitStack() as owned:
             owned.callback(self._free_scratch)
             owned.callback(self._contexts.clear)
@@ -103,10 +103,10 @@ class TensorRTContexts:
     def _created(self) -> Any:
         engine = self._engine
         engine.forget_messages()
-        if self._settings is not None:
+        if self._rtx is not None:
             strategy = self._strategies.USER_MANAGED if self._frugal else self._strategies.STATIC
-            self._settings.set_execution_context_allocation_strategy(strategy)
-            context = engine.handle.create_execution_context(self._settings)
+            self._rtx.config.set_execution_context_allocation_strategy(strategy)
+            context = engine.handle.create_execution_context(self._rtx.config)
         elif self._frugal:
             context = engine.handle.create_execution_context(self._strategies.USER_MANAGED)
         else:

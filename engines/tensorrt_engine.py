@@ -87,8 +87,8 @@ class CudaEngine:
             self._runtime = self.trt.Runtime(self._log)
             self.handle = self._runtime.deserialize_cuda_engine(plan)
             if self.handle is None:
-                remedy = _HOST_CODE if artifact.facts.get("version_compatible") else ""
-                raise self.refusal(f"{package} {self.trt.__version__} does not deserialize {self.name}", remedy)
+                what = f"{package} {self.trt.__version__} does not deserialize {self.name}"
+                raise self.refusal(what, self._remedy(artifact, plan))
             self.input = _input_from_engine(self, artifact)
         except TypeError as error:  # what pybind11 raises for a null pointer
             self.close()
@@ -115,6 +115,16 @@ class CudaEngine:
         """Returns an error that quotes TensorRT."""
         details = "; ".join(" ".join(message.split())[:300] for message in self._log.errors[:3])
         return BackendError(f"{what}: {details or 'it gave no reason'}{remedy}")
+
+    def _remedy(self, artifact: Artifact, plan: bytes) -> str:
+        if artifact.facts.get("version_compatible"):
+            return _HOST_CODE
+        if not hasattr(self._runtime, "get_engine_validity"):  # only TensorRT for RTX tells why
+            return "; build it again on this machine with build-engines"
+        from engines.preflight import engine_validity_words
+
+        _, reasons = self._runtime.get_engine_validity(plan)
+        return f"; {engine_validity_words(int(reasons))}"
 
     @property
     def context_bytes(self) -> int:

@@ -61,11 +61,11 @@ class TensorRTRunner:
         """Opens the GPU, checks and deserializes the plan, and allocates; raises BackendError (see TensorRTSession)."""
         if self._opened is not None:
             raise RuntimeError("this TensorRTRunner is in use already")
-        open_device = self._open_device
-        if open_device is None:
-            from engines.cuda_choice import open_cuda as open_device
+        from engines.cuda_choice import open_cuda
+
         self._prepared.clear()
         self._busy = False
+        open_device = self._open_device or open_cuda
         self._opened = TensorRTSession(self._package, self._artifact, self._options, open_device)
         return self
 
@@ -238,8 +238,8 @@ class TensorRTRunner:
         smallest, largest = session.engine.input.smallest_batch, session.slots.batch
         if not smallest <= len(images) <= largest:
             raise BackendError(
-                f"a query of {len(images)} images was asked for, but {session.engine.name} runs {smallest} to {largest} "
-                "here; choose a size in between, or build it with another --batch"
+                f"a query of {len(images)} images was asked for, but {session.engine.name} runs {smallest} to "
+                f"{largest} here; choose a size in between, or build it with another --batch"
             )
 
     def _check_form(self, images: Images) -> None:

@@ -89,12 +89,14 @@ class TensorRTSession:
 
     def _load(self, owned: ExitStack) -> None:
         from engines.preflight import require_runnable
-        from engines.trusted import trusted_bytes
+        from engines.trusted import require_plan, trusted_bytes
 
         require_runnable(self._artifact, self._package, self.cuda.device)
         self._free_at_first = self.cuda.free_bytes()
         started = time.perf_counter()
-        self.engine = CudaEngine(self._package, self._artifact, trusted_bytes(self._artifact))
+        plan = trusted_bytes(self._artifact)
+        require_plan(plan, self._package, self._artifact.path.name)
+        self.engine = CudaEngine(self._package, self._artifact, plan)
         owned.callback(self.engine.close)
         self.load_ms = 1000 * (time.perf_counter() - started)
         accepted, batch = self.engine.input, self._options.batch_size
@@ -130,24 +132,15 @@ class TensorRTSession:
         asked = DEPTH * smallest * (self.engine.input.image_bytes + 4) + self.engine.context_bytes
         raise DeviceMemoryError(
             f"{self.engine.name} does not fit into the memory of {self.cuda.device.name} even with batch {smallest}: "
-            f"up to {-(-asked // _MIB)} MiB asked, {self.cuda.free_bytes() // _MIB} MiB free ({refusal}); end what else "
-            "uses the GPU, or build with a smaller --batch"
+            f"up to {-(-asked // _MIB)} MiB asked, {self.cuda.free_bytes() // _MIB} MiB free ({refusal}); "
+            "end what else uses the GPU, or build with a smaller --batch"
         )
 
     def _made(self, batch: int, frugal: bool) -> ExitStack:
-        rtx = self.rtx
         with ExitStack() as owned:
-            contexts = TensorRTContexts(
-                self.engine,
-                self.cuda,
-                self._streams.compute,
-                rtx.contexts if rtx else 1,
-                batch,
-                frugal,
-                rtx.config if rtx else None,
-            )
+            contexts = TensorRTContexts(self.engine, self.cuda, self._streams.compute, batch, frugal, self.rtx)
             owned.callback(contexts.close)
-            graphs = self._options.cuda_graphs and rtx is None
+            graphs = self._options.cuda_graphs and self.rtx is None
             self.slots = ExecutionSlots(self.cuda, self._streams, self.engine.input, batch, contexts, graphs)
             owned.callback(self.slots.close)
             return owned.pop_all()
