@@ -112,6 +112,7 @@ class TensorRTContexts:
         else:
             context = engine.handle.create_execution_context()
         if context is None:
+            self._require_device()
             refusal = engine.refusal(f"{engine.name} gets no execution context")
             raise DeviceMemoryError(str(refusal)) if engine.out_of_memory() else refusal
         return context
@@ -142,4 +143,9 @@ class TensorRTContexts:
 
     def _expect(self, accepted: bool, what: str) -> None:
         if not accepted:
+            self._require_device()
             raise self._engine.refusal(f"{self._engine.name} refuses {what}")
+
+    def _require_device(self) -> None:
+        """Raises DeviceLostError if that is why TensorRT, which gives no error codes, refuses something."""
+        self._cuda.free_bytes()

@@ -10,12 +10,13 @@ import enum
 import json
 import math
 from collections import Counter
+from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engines.cuda import DeviceMemoryError
+from engines.cuda import CudaError, DeviceLostError, DeviceMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -226,8 +227,9 @@ class Engine(Owned):
         if not user_managed:
             try:
                 scratch = self._trt.cuda.allocate(self.description["batch"][2] * SCRATCH_BYTES_PER_IMAGE)
-            except DeviceMemoryError:
-                self.logger.log(Severity.ERROR, "Error Code 1: Cuda Runtime (out of memory)")
+            except CudaError as error:
+                memory = isinstance(error, DeviceMemoryError)
+                self.logger.log(Severity.ERROR, f"Cuda Runtime ({'out of memory' if memory else 'unknown error'})")
                 return None
         return Context(self._trt, self, scratch, graphs)
 
@@ -307,7 +309,8 @@ class Context(Owned):
 
     def __del__(self) -> None:
         if self._own_scratch and self._trt.cuda.open:
-            self._trt.cuda.free(self._own_scratch)
+            with suppress(DeviceLostError, AssertionError):  # the device keeps broken rules
+                self._trt.cuda.free(self._own_scratch)
         super().__del__()
 
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
@@ -363,5 +366,9 @@ class Context(Owned):
         image_bytes = batch * math.prod(engine.image_shape) * np.dtype(dtype).itemsize
         writes = [(self._addresses["logit"], 4 * batch), (self._scratch, needed)]
         reads = [(self._addresses["image"], image_bytes)]
-        cuda.kernel("network", stream_handle, reads, writes, compute, COMPUTE_MS_PER_IMAGE * batch)
+        try:
+            cuda.kernel("network", stream_handle, reads, writes, compute, COMPUTE_MS_PER_IMAGE * batch)
+        except DeviceLostError:
+            engine.logger.log(Severity.ERROR, "Cuda Runtime (unspecified launch failure)")
+            return False
         return True

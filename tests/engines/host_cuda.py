@@ -81,6 +81,7 @@ class Mark:
     event: int
     version: int
     waits: bool
+    not_before: float
 
 
 @dataclass
@@ -292,7 +293,7 @@ class HostCuda:
         known.version += 1
         known.stream = stream
         known.clock = dict(self._joined(stream))
-        self._streams[stream].queue.append(Mark(event, known.version, False))
+        self._streams[stream].queue.append(Mark(event, known.version, False, self._host_time))
 
     def wait(self, stream: int, event: int) -> None:
         self._called()
@@ -300,7 +301,7 @@ class HostCuda:
         if not known.version:
             self._break("waits for an event that was never recorded")
         _join(self._joined(stream), known.clock)
-        self._streams[stream].queue.append(Mark(event, known.version, True))
+        self._streams[stream].queue.append(Mark(event, known.version, True, self._host_time))
 
     def synchronize(self, event: int) -> None:
         self._called()
@@ -472,13 +473,13 @@ class HostCuda:
         head = known.queue[0]
         if isinstance(head, Mark) and head.waits:
             self._run_until(head.event, head.version)
-            known.queue.popleft()
-            known.free_at = max(known.free_at, self._events[head.event].time)
-            return
         known.queue.popleft()
+        known.free_at = max(known.free_at, head.not_before)
         if isinstance(head, Action):
             head.run()
-            known.free_at = max(known.free_at, head.not_before) + head.milliseconds
+            known.free_at += head.milliseconds
+        elif head.waits:
+            known.free_at = max(known.free_at, self._events[head.event].time)
         else:
             event = self._events[head.event]
             event.passed, event.time = head.version, known.free_at

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from engines import tensorrt_engine
 from engines.engine_runner import RunOptions
 from engines.tensorrt_module import message_log
 from engines.tensorrt_runner import TensorRTRunner
@@ -74,18 +75,18 @@ class PretendedGpu:
     def require_runnable(self, engine: Artifact, package: str, device: Any) -> None:
         assert (engine, package, device) == (self.artifact, self.trt.package, self.cuda.device)
         assert self.cuda.open
-        assert not self.trt.deserialized
+        assert not self.trt.alive["Runtime"]
         self.gates.append("preflight")
 
     def trusted_bytes(self, engine: Artifact) -> bytes:
         assert engine is self.artifact
-        assert not self.trt.deserialized
+        assert not self.trt.alive["Runtime"]
         self.gates.append("digest")
         return engine.path.read_bytes()
 
     def require_plan(self, blob: bytes, package: str, name: str) -> None:
         assert (blob, package, name) == (self.artifact.path.read_bytes(), self.trt.package, "x.plan")
-        assert not self.trt.deserialized
+        assert not self.trt.alive["Runtime"]
         self.gates.append("kind")
 
     def engine_validity_words(self, validity_bits: int) -> str:
@@ -104,20 +105,16 @@ def installed(gpu: PretendedGpu) -> Iterator[PretendedGpu]:
         patch.setitem(sys.modules, "engines.cuda_choice", choice)
         patch.setitem(sys.modules, "engines.trusted", trusted)
         patch.setitem(sys.modules, "engines.preflight", preflight)
-        message_log.cache_clear()
-        try:
-            yield gpu
-        finally:
-            message_log.cache_clear()
+        log = message_log.__wrapped__(gpu.trt.package)  # not the process's own, which the real package keeps
+        patch.setattr(tensorrt_engine, "message_log", lambda _: log)
+        yield gpu
 
 
 def assert_clean(gpu: PretendedGpu) -> None:
     """Asserts that no rule was broken and that nothing is left."""
-    assert gpu.cuda.broken == []
-    assert gpu.cuda.leaked == []
-    assert gpu.cuda.live == []
     assert not gpu.cuda.open
-    assert +gpu.trt.alive == {}
+    faults = [*gpu.cuda.broken, *gpu.cuda.leaked, *gpu.cuda.live, *(+gpu.trt.alive)]
+    assert not faults, faults
 
 
 def assert_right(gpu: PretendedGpu, logits: NDArray[np.float32], images: NDArray[Any]) -> None:
@@ -126,22 +123,32 @@ def assert_right(gpu: PretendedGpu, logits: NDArray[np.float32], images: NDArray
 
 
 def assert_scenario(gpu: PretendedGpu, runner: TensorRTRunner, sizes: Sequence[int]) -> None:
-    """Scores batches of all sizes, stops early, measures at other batch sizes in between, and starts over."""
+    """Scores batches of all sizes, stops early, and measures at other batch sizes; then in the opposite order."""
     batches = [gpu.images(size, seed) for seed, size in enumerate(sizes)]
-    with runner:
-        for _ in range(2):
-            results = list(runner.infer_each(batches))
-            assert len(results) == len(batches)
-            for images, logits in zip(batches, results, strict=True):
-                assert_right(gpu, logits, images)
-            for size in (1, runner.largest_batch):
-                queries = runner.queries(gpu.images(size, 77))
-                for _ in range(4):
-                    next(queries)
-                queries.close()
-            stopped = runner.infer_each(iter(batches))
-            assert_right(gpu, next(stopped), batches[0])
-            stopped.close()
-            for images in batches:
-                assert_right(gpu, runner.infer(images), images)
-    assert_clean(gpu)
+
+    def score() -> None:
+        results = list(runner.infer_each(batches))
+        assert len(results) == len(batches), f"{len(results)} results of {len(batches)} batches"
+        for images, logits in zip(batches, results, strict=True):
+            assert_right(gpu, logits, images)
+
+    def stop_early() -> None:
+        stopped = runner.infer_each(iter(batches))
+        assert_right(gpu, next(stopped), batches[0])
+        stopped.close()
+        for images in batches:
+            assert_right(gpu, runner.infer(images), images)
+
+    def measure() -> None:
+        for size in sorted({1, runner.largest_batch}):
+            queries = runner.queries(gpu.images(size, 77))
+            for _ in range(4):
+                next(queries)
+            queries.close()
+
+    for steps in ((measure, score, stop_early, measure), (stop_early, score, measure, stop_early)):
+        with runner:
+            for step in steps:
+                step()
+        assert_clean(gpu)
+        batches.reverse()
