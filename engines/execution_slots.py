@@ -145,7 +145,9 @@ class ExecutionSlots:
         return iter(self._slots)
 
     def __getitem__(self, turn: int) -> Slot:
-        """Returns the slot of a batch, by the batch's number."""
+        """Returns the slot of a batch, by the batch's number; a RuntimeError if the slots are closed."""
+        if not self._slots:
+            raise RuntimeError("an iterator of a runner was used after the runner's 'with' block")
         return self._slots[turn % DEPTH]
 
     def put(self, slot: Slot, images: Images, batch: int) -> None:

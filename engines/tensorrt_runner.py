@@ -16,7 +16,7 @@ from engines.tensorrt_session import TensorRTSession
 from export.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -33,7 +33,8 @@ class TensorRTRunner:
 
     Everything it holds, the GPU included, it holds inside the `with` block. Scores are computed in batches of
     `largest_batch`, the last one filled up with zero images, so that one shape is prepared and no score depends on how
-    many images came with it; `queries` and `cold_start` run exactly the batch they get.
+    many images came with it; `queries` and `cold_start` run exactly the batch they get. Use it in the thread that
+    enters the block, and read its notes and conditions there.
 
     Args:
         package: `tensorrt` or `tensorrt_rtx`.
@@ -55,7 +56,6 @@ class TensorRTRunner:
         self._open_device = open_device
         self._opened: TensorRTSession | None = None
         self._prepared: set[int] = set()
-        self._busy = False
 
     def __enter__(self) -> Self:
         """Opens the GPU, checks and deserializes the plan, and allocates; raises BackendError (see TensorRTSession)."""
@@ -64,7 +64,6 @@ class TensorRTRunner:
         from engines.cuda_choice import open_cuda
 
         self._prepared.clear()
-        self._busy = False
         open_device = self._open_device or open_cuda
         self._opened = TensorRTSession(self._package, self._artifact, self._options, open_device)
         return self
@@ -114,7 +113,7 @@ class TensorRTRunner:
         [logits] = self.infer_each([images])
         return logits
 
-    def infer_each(self, batches: Iterable[Images]) -> Iterator[NDArray[np.float32]]:
+    def infer_each(self, batches: Iterable[Images]) -> Generator[NDArray[np.float32], None, None]:
         """Yields the logits of each batch in order, of any size; takes up to two batches ahead of what it yielded.
 
         While the device computes one batch, the host fetches and copies the next. Closing the iterator early waits for
@@ -125,7 +124,7 @@ class TensorRTRunner:
         """
         return self._logits_of_each(self._session, batches)
 
-    def queries(self, images: Images) -> Iterator[Query]:
+    def queries(self, images: Images) -> Generator[Query, None, None]:
         """Runs one batch again and again, enqueueing one ahead as trtexec does, from memory that is filled once.
 
         Raises:
@@ -162,18 +161,20 @@ class TensorRTRunner:
     @contextmanager
     def _reserved(self, session: TensorRTSession) -> Iterator[None]:
         """Keeps two iterators from sharing the slots, and leaves nothing in flight."""
-        if self._busy:
+        if session.busy:
             raise RuntimeError(
                 "another iterator of this TensorRTRunner has batches in flight; finish or close it first"
             )
-        self._busy = True
+        session.busy = True
         try:
             yield
         finally:
-            self._busy = False
+            session.busy = False
             session.slots.drain()
 
-    def _logits_of_each(self, session: TensorRTSession, batches: Iterable[Images]) -> Iterator[NDArray[np.float32]]:
+    def _logits_of_each(
+        self, session: TensorRTSession, batches: Iterable[Images]
+    ) -> Generator[NDArray[np.float32], None, None]:
         with self._reserved(session):
             in_flight: deque[tuple[int, int, bool]] = deque()
             collected: list[NDArray[np.float32]] = []
@@ -212,7 +213,7 @@ class TensorRTRunner:
         collected.clear()
         return complete
 
-    def _endless_queries(self, session: TensorRTSession, images: Images) -> Iterator[Query]:
+    def _endless_queries(self, session: TensorRTSession, images: Images) -> Generator[Query, None, None]:
         slots, batch = session.slots, len(images)
         with self._reserved(session):
             for slot in slots:

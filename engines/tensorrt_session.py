@@ -39,6 +39,7 @@ class TensorRTSession:
         engine: The deserialized plan.
         slots: What runs it.
         rtx: Settings of TensorRT for RTX; None for classic TensorRT.
+        busy: Whether an iterator uses the slots.
         notes: That the batch was halved; empty otherwise.
         load_ms: Reading, checking and deserializing the plan.
         prepare_ms: Making contexts and buffers.
@@ -55,6 +56,7 @@ class TensorRTSession:
         self._package = package
         self._artifact = artifact
         self._options = options
+        self.busy = False
         self.notes: list[str] = []
         with ExitStack() as owned:
             self.cuda = owned.enter_context(open_device(options.gpu))

@@ -432,7 +432,7 @@ class HostCuda:
         part = slice(address - memory.address, address - memory.address + size)
         if not memory.written[part].all():
             self._break(f"{what}: reads device memory that nobody wrote")
-        return memory.data[part].copy()
+        return np.array(memory.data[part])
 
     def _write(self, address: int, size: int, values: NDArray[np.uint8], what: str) -> None:
         memory = self._memory(address, size, what, pinned=False)
