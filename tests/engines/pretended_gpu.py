@@ -94,20 +94,25 @@ class PretendedGpu:
 
 
 @contextmanager
-def installed(gpu: PretendedGpu) -> Iterator[PretendedGpu]:
-    """Puts the pretended package and gates into the place of the real ones."""
+def installed(gpu: PretendedGpu, real_package: bool = False) -> Iterator[PretendedGpu]:
+    """Puts the pretended gates, and unless told otherwise the pretended package, into the place of the real ones."""
     choice, trusted, preflight = (ModuleType(name) for name in ("choice", "trusted", "preflight"))
     vars(choice)["open_cuda"] = gpu.open_cuda
     vars(trusted).update(trusted_bytes=gpu.trusted_bytes, require_plan=gpu.require_plan)
     vars(preflight).update(require_runnable=gpu.require_runnable, engine_validity_words=gpu.engine_validity_words)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, gpu.trt.package, gpu.trt)
         patch.setitem(sys.modules, "engines.cuda_choice", choice)
         patch.setitem(sys.modules, "engines.trusted", trusted)
         patch.setitem(sys.modules, "engines.preflight", preflight)
-        log = message_log.__wrapped__(gpu.trt.package)  # not the process's own, which the real package keeps
-        patch.setattr(tensorrt_engine, "message_log", lambda _: log)
+        if not real_package:
+            _install_package(gpu, patch)
         yield gpu
+
+
+def _install_package(gpu: PretendedGpu, patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(sys.modules, gpu.trt.package, gpu.trt)
+    log = message_log.__wrapped__(gpu.trt.package)  # not the process's own, which the real package keeps
+    patch.setattr(tensorrt_engine, "message_log", lambda _: log)
 
 
 def assert_clean(gpu: PretendedGpu) -> None:

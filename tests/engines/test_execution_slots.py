@@ -44,7 +44,7 @@ def tampering(choose: Callable[[ExecutionSlots], dict[str, Callable[..., Any]]])
 
     class _Slots(ExecutionSlots):
         def __init__(self, cuda: Any, *others: Any) -> None:
-            super().__init__(Tampered(cuda, **choose(self)), *others)  # type: ignore[arg-type]
+            super().__init__(Tampered(cuda, **choose(self)), *others)
 
     return _Slots
 
@@ -93,9 +93,11 @@ def records_the_input_before_its_copy(slots: ExecutionSlots) -> dict[str, Callab
     return {"record": record}
 
 
-def copies_on_the_stream_of_the_computation(slots: ExecutionSlots) -> dict[str, Callable[..., Any]]:
-    streams = lambda: slots._streams  # noqa: E731  # set only after the tampered device was made
-    return {"copy_to_host_async": lambda copy, memory, pointer, _: copy(memory, pointer, streams().to_device)}
+def copies_back_on_another_stream(slots: ExecutionSlots) -> dict[str, Callable[..., Any]]:
+    def copy(genuine: Callable[..., None], memory: NDArray[np.uint8], pointer: int, stream: int) -> None:
+        genuine(memory, pointer, slots._streams.to_device)
+
+    return {"copy_to_host_async": copy}
 
 
 def copies_back_the_other_slot(slots: ExecutionSlots) -> dict[str, Callable[..., Any]]:
@@ -131,7 +133,11 @@ def leaks_pinned_memory(slots: ExecutionSlots) -> dict[str, Callable[..., Any]]:
 
 
 def launches_what_was_freed(slots: ExecutionSlots) -> dict[str, Callable[..., Any]]:
-    return {"launch": lambda launch, graph, stream: (slots._cuda.free_graph(graph), launch(graph, stream))}
+    def launch(genuine: Callable[..., None], graph: int, stream: int) -> None:
+        slots._cuda.free_graph(graph)
+        genuine(graph, stream)
+
+    return {"launch": launch}
 
 
 class WaitsForTheOtherSlotAtTheEnd(ExecutionSlots):
@@ -203,7 +209,7 @@ TAMPERINGS = [
     waits_for_the_computation_only,
     forgets_to_record_the_input,
     records_the_input_before_its_copy,
-    copies_on_the_stream_of_the_computation,
+    copies_back_on_another_stream,
     copies_back_the_other_slot,
     copies_too_much,
     frees_twice,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engines.runtime_cache import RuntimeCache
+from export.errors import BackendError
 from export.sidecar import Artifact, Recipe
 from tests.engines.fake_tensorrt import KERNELS
 from tests.engines.host_cuda import HostCuda
@@ -159,3 +160,12 @@ def test_real_runtime_refuses_host_code_by_default() -> None:
     from engines.tensorrt_module import message_log
 
     assert trt.Runtime(message_log("tensorrt_rtx")).engine_host_code_allowed is False
+
+
+def test_real_deserializer_is_quoted(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this platform")
+    with installed(PretendedGpu(tmp_path, "rtx", HostCuda()), real_package=True) as gpu:
+        with pytest.raises(BackendError, match=r"does not deserialize x\.plan: .*Error Code \d.*; reason \d+$"):
+            gpu.runner().__enter__()
+        assert gpu.gates == ["open", "preflight", "digest", "kind"]
+        assert_clean(gpu)

@@ -357,6 +357,7 @@ def test_plan_that_is_not_deserialized_quotes_tensorrt(gpu: PretendedGpu) -> Non
 
 def test_images_in_another_form_are_refused(gpu: PretendedGpu) -> None:
     images = gpu.images(2)
+    wrong: Any
     with gpu.runner() as runner:
         for wrong in (images.astype(np.float64), images[:, :, :3], images.transpose(0, 2, 3, 1), images[0]):
             with pytest.raises(BackendError, match=r"expected float32 \(3, 4, 4\)"):
