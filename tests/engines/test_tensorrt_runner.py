@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from engines.tensorrt_runner import TensorRTRunner
+
 IMAGE_BYTES = 3 * 4 * 4 * 4
 OTHERS = ("8.6", "10")
 
@@ -273,6 +275,19 @@ def test_batch_is_halved_when_memory_runs_out(release: str, fitting: int, tmp_pa
         assert_clean(gpu)
 
 
+def test_batch_is_not_halved_below_the_profile(tmp_path: Path) -> None:
+    cuda = HostCuda(memory_bytes=3 * SCRATCH_BYTES_PER_IMAGE + 2 * 3 * (IMAGE_BYTES + 4))
+    with installed(PretendedGpu(tmp_path, "10", cuda, batch=[3, 4, 8])) as gpu:
+        with gpu.runner(8) as runner:
+            assert runner.largest_batch == 3
+            assert_right(gpu, runner.infer(gpu.images(10)), gpu.images(10))
+        assert_clean(gpu)
+        gpu.cuda.device = HostCuda(memory_bytes=cuda.device.memory_bytes - 1).device
+        with pytest.raises(DeviceMemoryError, match="even with batch 3: "):
+            gpu.runner(8).__enter__()
+        assert_clean(gpu)
+
+
 def test_scratch_memory_is_saved_before_the_batch_is_halved(tmp_path: Path) -> None:
     cuda = HostCuda(memory_bytes=4 * SCRATCH_BYTES_PER_IMAGE + 2 * 4 * (IMAGE_BYTES + 4))
     with installed(PretendedGpu(tmp_path, "10", cuda)) as gpu:
@@ -309,7 +324,7 @@ def test_device_lost_at_any_call(release: str, tmp_path: Path) -> None:
         batches = [gpu.images(4, seed) for seed in range(5)]
         with gpu.runner() as runner:
             list(runner.infer_each(batches))
-    for lost_after in range(counting.calls):
+    for lost_after in range(0, counting.calls, 2):
         cuda = HostCuda(lost_after=lost_after)
         with installed(PretendedGpu(tmp_path, release, cuda)) as gpu:
             yielded: list[NDArray[np.float32]] = []
@@ -318,6 +333,28 @@ def test_device_lost_at_any_call(release: str, tmp_path: Path) -> None:
             for images, logits in zip(batches, yielded, strict=False):
                 assert_right(gpu, logits, images)
             assert_clean(gpu)
+
+
+def test_lost_device_does_not_hide_the_error_of_the_block(gpu: PretendedGpu) -> None:
+    def use(runner: TensorRTRunner) -> None:
+        with runner:
+            runner.infer(gpu.images(9))
+            gpu.cuda.lost_after = gpu.cuda.calls
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        use(gpu.runner())
+    assert_clean(gpu)
+
+
+def test_device_lost_after_the_last_result_is_told(gpu: PretendedGpu) -> None:
+    runner = gpu.runner()
+    with runner:
+        runner.infer(gpu.images(9))
+        gpu.cuda.lost_after = gpu.cuda.calls
+        with pytest.raises(DeviceLostError):
+            runner.__exit__(None, None, None)
+    assert_clean(gpu)
 
 
 @pytest.mark.parametrize(
