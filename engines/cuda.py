@@ -141,3 +141,7 @@ class Cuda(Protocol):
     def launch(self, graph: int, stream: int) -> None:
         """Enqueues all work of a graph at once."""
         ...
+
+    def free_graph(self, graph: int) -> None:
+        """Frees a graph that is not running; its kernels belong to an engine that must still be there."""
+        ...
