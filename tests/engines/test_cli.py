@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engines.cli import CURVE_VARIANTS, _request, main, parsed_arguments, variants_from_arguments
+from engines.cli import _request, main, variants_from_arguments
+from engines.cli_options import CURVE_VARIANTS, parsed_arguments
 from export.errors import VariantError
 from export.variant import DEFAULT_VARIANTS
 from pruning.errors import PruningError
