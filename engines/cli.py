@@ -137,7 +137,18 @@ def _build_options(arguments: argparse.Namespace) -> BuildOptions:
     from engines.backend import BuildOptions
 
     smallest, typical, largest = arguments.batch
-    return BuildOptions(smallest, typical, largest, arguments.workspace, tuple(map(_dotted_sm, arguments.sm)))
+    return BuildOptions(
+        smallest,
+        typical,
+        largest,
+        arguments.workspace,
+        tuple(dict.fromkeys(map(_dotted_sm, arguments.sm))),
+        version_compatible=arguments.version_compatible,
+        hardware_compatible=arguments.hardware_compatible,
+        optimization_level=arguments.optimization_level,
+        timing_cache=arguments.timing_cache,
+        input_form=arguments.input,
+    )
 
 
 def _table(steps: Sequence[Step], dry_run: bool) -> str:

@@ -159,7 +159,36 @@ def _add_int8(group: argparse._ArgumentGroup) -> None:
 def _add_tensorrt(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--sm", nargs="+", default=[], metavar="X.Y", help="for tensorrt-rtx, such as 8.6 8.9 12.0")
     group.add_argument("--batch", type=_three_sizes, default=(1, 8, 32), metavar="A,B,C", help="default: 1,8,32")
+    group.add_argument(
+        "--input",
+        choices=("float32", "uint8"),
+        default="float32",
+        help="uint8 feeds engines pixels, a quarter of the bytes, and normalizes inside them (default: float32)",
+    )
     group.add_argument("--workspace", type=whole_number(1), default=2048, metavar="MIB", help="scratch (default: 2048)")
+    group.add_argument(
+        "--optimization-level",
+        type=int,
+        choices=range(6),
+        metavar="0..5",
+        help="how long to search for fast kernels (default: TensorRT's own, 3)",
+    )
+    group.add_argument(
+        "--timing-cache",
+        type=Path,
+        metavar="DIR",
+        help="for tensorrt: keep measured kernel times, so that later builds on the same GPU are quicker",
+    )
+    group.add_argument(
+        "--version-compatible",
+        action="store_true",
+        help="for tensorrt: plans that later releases of the same major version run, too",
+    )
+    group.add_argument(
+        "--hardware-compatible",
+        action="store_true",
+        help="for tensorrt: plans that other GPUs run, too, from Ampere on; slower",
+    )
 
 
 def _number(text: str) -> float:
