@@ -39,7 +39,7 @@ _TOLD_MESSAGES, _TOLD_CHARACTERS = 3, 300
 
 def explained(what: str, messages: Iterable[str]) -> str:
     """Returns one line: what failed, TensorRT's first words about it, and what to do where that is known."""
-    kept = [" ".join(message.split()) for message in messages if _NOISE not in message]
+    kept = list(dict.fromkeys(" ".join(message.split()) for message in messages if _NOISE not in message))
     details = "; ".join(message[:_TOLD_CHARACTERS] for message in kept[:_TOLD_MESSAGES])
     remedy = remedy_for(" ".join([what, *kept]))
     return f"{what}: {details or 'it gave no reason'}" + (f"; what to do: {remedy}" if remedy else "")
