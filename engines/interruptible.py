@@ -41,11 +41,13 @@ def interruptible(call: Callable[[], Result], stop: Callable[[], None] | None) -
         thread.start()
         return future.result()
     except KeyboardInterrupt:
-        if stop is None:
-            atexit.register(_leave)  # an interpreter that shuts down under a working library crashes
-        else:
-            stop()
-            thread.join()
+        try:
+            if stop is not None:
+                stop()
+                thread.join()
+        finally:
+            if thread.is_alive():
+                atexit.register(_leave)  # an interpreter that shuts down under a working library may crash
         raise
 
 

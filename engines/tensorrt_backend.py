@@ -16,7 +16,7 @@ from engines.timing_cache import TimingCacheFile
 from export.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import onnx
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from export.variant import Precision
 
 _MIB = 1 << 20
-_MOST_WARNINGS = 20
+_MOST_OF_TENSORRT = 20
 
 
 class TensorRTBackend:
@@ -52,6 +52,8 @@ class TensorRTBackend:
             BackendError: The package or its GPU is missing, an option is unsupported by it, the parser rejects a node,
                 or the builder fails; the message holds TensorRT's own words and, where known, what to do.
         """
+        from engines.precisions import weights_bytes
+
         api = self._api
         api.require(options)
         device = self.build_device()
@@ -59,26 +61,25 @@ class TensorRTBackend:
         log = message_log(self._package)
         for messages in (log.errors, log.warnings, log.sparsity):
             messages.clear()
-        log.warnings.extend(graph.warnings)
         cache = TimingCacheFile(options.timing_cache, device, api.module.__version__) if options.timing_cache else None
         started = perf_counter()
         plan = PlanBuild(api, self._package, log, options).plan(graph, onnx.name, cache)
         seconds = perf_counter() - started
         engine.write_bytes(plan.data)
-        from engines.precisions import weights_bytes
-
+        precisions, notice = _precisions(api, log, plan.data, graph.source, options)
+        told = sorted({" ".join(warning.split()) for warning in log.warnings})
         targets = list(options.compute_capabilities) or "portable default"
         return {
             "batch": [options.batch_min, options.batch_opt, options.batch_max],
             "compute_capabilities": targets if api.ahead_of_time else [device["compute_capability"]],
             **({"device": dict(device)} if device else {}),
-            "precisions": _precisions(api, log, plan.data, graph.source, options),
+            "precisions": precisions,
             "weights_bytes": weights_bytes(graph.source),
             "layers_before_fusion": plan.layers_before_fusion,
             "build_seconds": round(seconds, 3),
             "version_compatible": options.version_compatible,
             "hardware_compatible": options.hardware_compatible,
-            "warnings": sorted(set(log.warnings))[:_MOST_WARNINGS],
+            "warnings": [*graph.warnings, *plan.notices, *notice, *told[:_MOST_OF_TENSORRT]],
             **({"rewritten": graph.rewritten} if graph.rewritten else {}),
             **({"sparsity": asdict(sparsity_told(log.sparsity))} if options.sparse_weights else {}),
         }
@@ -93,8 +94,7 @@ class TensorRTBackend:
             return {}
         from engines.cuda_choice import open_cuda
 
-        with open_cuda() as cuda:
-            device = cuda.device
+        device = open_cuda().device
         return {
             "name": device.name,
             "compute_capability": device.compute_capability,
@@ -106,8 +106,7 @@ class TensorRTBackend:
         """Returns the name of the GPU that runs plans; raises BackendError if there is none."""
         from engines.cuda_choice import open_cuda
 
-        with open_cuda() as cuda:
-            return str(cuda.device.name)
+        return open_cuda().device.name
 
     def runner(self, engine: Artifact, options: RunOptions) -> EngineRunner:
         """Returns a runner on the GPU.
@@ -143,8 +142,8 @@ class TensorRTBackend:
 
 def _precisions(
     api: TensorRTApi, log: MessageLog, plan: bytes, graph: onnx.ModelProto, options: BuildOptions
-) -> Mapping[str, Any]:
-    """Counts layers per precision: those of the plan where it can be asked, else those of the graph.
+) -> tuple[Mapping[str, Any], Sequence[str]]:
+    """Counts layers per precision: those of the plan where it can be asked, else those of the graph, with the reason.
 
     A plan for RTX is one opaque layer until a GPU compiles it, and one that is compatible with later versions holds
     host code, which is not run to answer a question.
@@ -152,13 +151,12 @@ def _precisions(
     from engines.precisions import precisions_from_inspector, precisions_of_graph
 
     if api.ahead_of_time or options.version_compatible:
-        return precisions_of_graph(graph)
+        return precisions_of_graph(graph), ()
     try:
         found = precisions_from_inspector(layers_json(api.module, log, plan))
         why = "the engine inspector does not tell the type of each layer"
     except BackendError as error:
         found, why = None, str(error)
-    if found is None:
-        log.warnings.append(f"precisions are those of the graph: {why}")
-        return precisions_of_graph(graph)
-    return found
+    if found is not None:
+        return found, ()
+    return precisions_of_graph(graph), (f"precisions are those of the graph: {why}",)

@@ -31,10 +31,12 @@ class Plan:
     Attributes:
         data: The file.
         layers_before_fusion: Layers that the parser made.
+        notices: What a user should know of the build beyond TensorRT's own warnings.
     """
 
     data: bytes
     layers_before_fusion: int
+    notices: tuple[str, ...]
 
 
 class PlanBuild:
@@ -53,6 +55,7 @@ class PlanBuild:
         self._package = package
         self._log = log
         self._options = options
+        self._notices: list[str] = []
 
     def plan(self, graph: ParsableGraph, label: str, cache: TimingCacheFile | None) -> Plan:
         """Builds a plan.
@@ -78,7 +81,7 @@ class PlanBuild:
         data = self._serialized(builder, network, config, label)
         if cache:
             self._store(cache, config, stored)
-        return Plan(data, int(network.num_layers))
+        return Plan(data, int(network.num_layers), tuple(self._notices))
 
     def created_builder(self) -> Any:
         """Returns TensorRT's builder; raises BackendError if it cannot be had, as classic TensorRT's without a GPU."""
@@ -140,7 +143,7 @@ class PlanBuild:
             config.set_timing_cache(times, ignore_mismatch=False)
         del self._log.errors[told:]  # it is no error of the build
         if ignored:
-            self._log.warnings.append(ignored)
+            self._notices.append(ignored)
         return stored
 
     def _store(self, cache: TimingCacheFile, config: Any, stored: bytes) -> None:
@@ -156,7 +159,7 @@ class PlanBuild:
             cache.update(merged)
         except OSError as error:
             # The plan is there; only the next build has to measure again.
-            self._log.warnings.append(f"timing cache {cache.path.name} was not written: {error.strerror}")
+            self._notices.append(f"timing cache {cache.path.name} was not written: {error.strerror}")
 
     def _serialized(self, builder: Any, network: Any, config: Any, label: str) -> bytes:
         cancellation = Cancellation()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +12,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from engines.backend import BuildOptions, backend_from_name
+from engines.cuda import CudaDevice
 from engines.tensorrt_api import api_from_module
 from engines.tensorrt_module import message_log
 from engines.weak_typing import precision_of
 from export.errors import BackendError
 from export.half_precision import fp16_from_fp32
-from tests.engines.fake_tensorrt import VERSIONS, fake_tensorrt
+from tests.engines.fake_tensorrt_builder import VERSIONS, fake_tensorrt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,9 +29,8 @@ DEVICE = {"name": "NVIDIA GPU A", "compute_capability": "8.6", "driver": "535.1"
 OWN_TACTICS = {"EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS"}
 
 
-@contextmanager
-def open_cuda(gpu: int = 0) -> Iterator[Any]:
-    yield SimpleNamespace(device=SimpleNamespace(index=gpu, memory_bytes=1 << 33, **DEVICE))
+def open_cuda(gpu: int = 0) -> Any:
+    return SimpleNamespace(device=CudaDevice(index=gpu, memory_bytes=1 << 33, **DEVICE))
 
 
 @pytest.fixture
@@ -289,10 +288,20 @@ def test_builder_errors_carry_tensorrt_s_words(version: str, installed: Callable
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_only_releases_with_progress_get_a_monitor(
-    version: str, installed: Callable[..., Any], fp16_path: Path
+def test_only_releases_with_progress_get_a_monitor_and_can_be_stopped(
+    version: str, installed: Callable[..., Any], fp16_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, steps = installed(version), []
+
+    def stopped(call: Callable[[], bytes], stop: Callable[[], None] | None) -> bytes:
+        assert (stop is None) == (version == "8.6.0")
+        result = call()
+        if stop is not None:
+            stop()
+            call()
+        return result
+
+    monkeypatch.setattr("engines.tensorrt_build.interruptible", stopped)
 
     def report(config: Any) -> bytes:
         monitor = getattr(config, "progress_monitor", None)
@@ -304,7 +313,7 @@ def test_only_releases_with_progress_get_a_monitor(
 
     module.record.answer = report
     built(fp16_path)
-    assert steps == ([] if version == "8.6.0" else [True, True])
+    assert steps == ([] if version == "8.6.0" else [True, True, False, False])
 
 
 def cache_files(folder: Path) -> list[str]:
