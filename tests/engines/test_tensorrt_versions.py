@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engines.backend import BuildOptions, backend_from_name
 from engines.cuda import CudaDevice
+from engines.opset17 import WeaklyTyped, weakly_typed_from_typed
 from engines.tensorrt_api import api_from_module
 from engines.tensorrt_module import message_log
 from engines.weak_typing import precision_of
@@ -168,6 +170,23 @@ def test_layers_between_quantizers_are_left_to_them(installed: Callable[..., Any
     assert module.record.flags == {"INT8", "OBEY_PRECISION_CONSTRAINTS"}
     bound = {layer.name: layer.bound for layer in module.record.layers if layer.bound is not None}
     assert bound == {"float": module.DataType.FLOAT}
+
+
+def test_constants_and_quantizers_are_never_bound(
+    installed: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A constant may be called like a node: here every name is in the table."""
+    module = installed("8.6.0")
+
+    def everything(model: onnx.ModelProto) -> WeaklyTyped:
+        weak = weakly_typed_from_typed(model)
+        names = [item.name for item in (*weak.model.graph.node, *weak.model.graph.initializer)]
+        return replace(weak, precisions=dict.fromkeys(names, "FP32"))
+
+    monkeypatch.setattr("engines.opset17.weakly_typed_from_typed", everything)
+    built(quantized(tmp_path / "q8.onnx"))
+    bound = {layer.type for layer in module.record.layers if layer.bound is not None or layer.bound_outputs}
+    assert bound == {module.LayerType.CONVOLUTION}
 
 
 def test_strongly_typed_releases_get_no_int8_flag(installed: Callable[..., Any], tmp_path: Path) -> None:
