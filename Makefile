@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/demo
+# The real TensorRT 8.6.0 wants CPython 3.10, so that it lives apart; where it does, the tests use it.
+TENSORRT86 := .venv-tensorrt86
+export SIGNOFF_TENSORRT86_PYTHON ?= $(abspath $(wildcard $(TENSORRT86)/bin/python))
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format clean tensorrt86
 
 demo: $(VENV)/.installed-run
 	$(BIN)/signoff-demo --out $(OUT)
@@ -21,8 +24,10 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+tensorrt86: $(TENSORRT86)/.installed
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TENSORRT86) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -38,3 +43,8 @@ $(VENV)/.installed-dev: $(BIN)/python setup.cfg pyproject.toml
 	@echo 'installing into $(VENV): a few minutes, about 6 GB'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[workstation,cpu,rtx,dev]'
 	touch $@ $(VENV)/.installed-run
+
+$(TENSORRT86)/.installed: tests/engines/tensorrt86.sh
+	@echo 'installing into $(TENSORRT86): a minute, 1.3 GB'
+	tests/engines/tensorrt86.sh $(TENSORRT86)
+	touch $@

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
+from export.contract import InputForm
 from export.errors import BackendError
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engines.engine_runner import EngineRunner, RunOptions
-    from export.contract import InputForm
     from export.sidecar import Artifact
     from export.variant import Precision
 
@@ -54,6 +54,12 @@ class BuildOptions:
                 f"batch sizes {self.batch_min},{self.batch_opt},{self.batch_max}; expected "
                 "1 <= smallest <= typical <= largest"
             )
+        if self.workspace_mib < 1:
+            raise BackendError(f"workspace of {self.workspace_mib} MiB; expected 1 or more")
+        if self.optimization_level not in (None, *range(6)):
+            raise BackendError(f"optimization level {self.optimization_level}; expected 0 to 5, or none")
+        if self.input_form not in get_args(InputForm):
+            raise BackendError(f"input {self.input_form!r}; expected one of {', '.join(get_args(InputForm))}")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the options that determine an engine; a timing cache only makes its build quicker."""
@@ -88,7 +94,7 @@ class Backend(Protocol):
         ...
 
     def options_that_matter(self, options: BuildOptions) -> Mapping[str, Any]:
-        """Returns the options that determine this backend's engines."""
+        """Returns the options that determine this backend's engines; raises BackendError if one cannot be had."""
         ...
 
     def simulation_note(self, precision: Precision) -> str:

@@ -2,186 +2,37 @@
 
 from __future__ import annotations
 
-import argparse
-import math
 import sys
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export import __version__
-from export.command import EXIT_LIMIT_MISSED, run_command, whole_number
+from engines.cli_options import CURVE_VARIANTS, DEFAULT_PRUNINGS, PRECISIONS, parsed_arguments
+from export.command import EXIT_LIMIT_MISSED, run_command
 from export.errors import SignoffError, VariantError
 from export.variant import (
     DEFAULT_VARIANTS,
     DENSE,
-    Precision,
     Pruning,
     Variant,
     name_from_parts,
     pruning_from_name,
     variant_from_name,
 )
-from pruning.recipe import RECIPES as PRUNING_RECIPES
 from pruning.recipe import PruningRecipe
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Mapping, Sequence
 
     from engines.backend import BuildOptions
     from engines.pipeline import BuildRequest
     from engines.store import Step
 
-PRECISIONS = {
-    "fp32": Precision.FP32,
-    "fp16": Precision.FP16,
-    "int8": Precision.INT8,
-    "int8-weights": Precision.INT8_WEIGHTS,
-}
-METHODS = ("auto", "mse", "percentile", "mean-max", "entropy", "minmax")
-RECIPES = ("accurate", "fast", "full", "minmax")
-DEFAULT_PRUNINGS = (DENSE, "p50", "s50")
-CURVE_VARIANTS = ("baseline", "q16", "q16-s20", "q16-s30", "q16-s40", "q16-s50")
-_PRUNING = PruningRecipe()  # what holds where no option says otherwise
-_EXAMPLE = """examples:
-  build-engines --checkpoint b5.safetensors --calibration data/calibration --out runs/b5
-  build-engines --checkpoint b5.pth --model b5.toml --calibration data --out runs/b5 --precision int8
-  build-engines --checkpoint b5.pth --calibration data --out runs/b5 --variants baseline q16 q8 --dry-run
-  build-engines --checkpoint b5.pth --calibration data --out runs/b5 --pruning s30 --pruning-curve
-"""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `build-engines`; returns 0, 2 if something the user can mend is wrong, 3 if a limit is missed."""
     arguments = parsed_arguments(argv)
     return run_command("build-engines", lambda: _run(arguments))
-
-
-def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        prog="build-engines",
-        description="Prunes, exports, quantizes and builds every variant of a detector.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"engine-signoff {__version__}")
-    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="safetensors or PyTorch weights")
-    parser.add_argument("--model", type=Path, metavar="FILE", help="default: model.toml beside the checkpoint")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="run folder")
-    _add_selection(parser.add_argument_group("what to build (default: " + " ".join(DEFAULT_VARIANTS) + ")"))
-    _add_calibration(parser.add_argument_group("calibration"))
-    _add_pruning(parser.add_argument_group("pruning"))
-    _add_int8(parser.add_argument_group("INT8"))
-    _add_tensorrt(parser.add_argument_group("TensorRT"))
-    return parser.parse_args(argv)
-
-
-def _add_selection(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--variants", nargs="+", metavar="NAME", help="exactly these, such as baseline q16 q8-p50")
-    group.add_argument(
-        "--precision",
-        nargs="+",
-        choices=tuple(PRECISIONS),
-        help="variants of these precisions, and the baseline that they are compared with",
-    )
-    group.add_argument(
-        "--pruning",
-        nargs="+",
-        metavar="NAME",
-        help="variants of these source models: dense, pNN (percent of the weights zero), sNN (percent of the "
-        f"parameters removed), n24 (2:4 sparsity); default with --precision: {' '.join(DEFAULT_PRUNINGS)}",
-    )
-    group.add_argument(
-        "--backend",
-        nargs="+",
-        metavar="NAME",
-        help="onnxruntime, tensorrt-rtx, tensorrt (default: the first, and the second if installed)",
-    )
-    group.add_argument("--dry-run", action="store_true", help="list what would be made or reused, and how large it is")
-
-
-def _add_calibration(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--calibration", type=Path, metavar="DIR", help="faces laid out as Celeb-DF-v2, both classes")
-    group.add_argument("--calibration-images", type=whole_number(1), default=256, metavar="N", help="default: 256")
-    group.add_argument(
-        "--calibration-method",
-        choices=METHODS,
-        default="auto",
-        help="range estimator; auto chooses per tensor by the error at the end of its block (default: auto)",
-    )
-    group.add_argument("--seed", type=whole_number(0), default=0, help="seed of the choice of frames (default: 0)")
-    group.add_argument(
-        "--calibration-stability",
-        action="store_true",
-        help="also calibrate INT8 anew with 64 to 1024 images and three seeds, and print the logit SQNR of each",
-    )
-    group.add_argument("--skip-unreadable", action="store_true", help="go on without images that do not decode")
-
-
-def _add_pruning(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--pruning-recipe",
-        choices=PRUNING_RECIPES,
-        default=_PRUNING.name,
-        help="accurate chooses what to prune by what it costs the logit; magnitude by the size of the weights, to "
-        "compare with (default: %(default)s)",
-    )
-    group.add_argument(
-        "--max-pruning-auc-drop",
-        type=_number,
-        default=_PRUNING.max_auc_drop,
-        metavar="X",
-        help="acceptable loss of AUC by pruning (default: %(default)s)",
-    )
-    group.add_argument(
-        "--max-pruning-flips",
-        type=_number,
-        default=100 * _PRUNING.max_flip_share,
-        metavar="PERCENT",
-        help="acceptable share of decisions reversed by pruning, in percent (default: %(default)s)",
-    )
-    group.add_argument(
-        "--distill-steps",
-        type=whole_number(0),
-        default=_PRUNING.distill_steps,
-        metavar="N",
-        help="most steps of distillation where limits are missed without, 0 for none (default: %(default)s)",
-    )
-    group.add_argument("--keep-dense", nargs="+", default=[], metavar="PATTERN", help="layers never pruned")
-    group.add_argument(
-        "--pruning-curve",
-        action="store_true",
-        help=f"also build {' '.join(CURVE_VARIANTS)}, so that the report shows size against AUC",
-    )
-
-
-def _add_int8(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--int8-recipe",
-        choices=RECIPES,
-        default="accurate",
-        help="accurate searches which layers to keep out of INT8; fast does not; full puts all but the classifier into "
-        "INT8; minmax quantizes everything without repair, to compare with (default: accurate)",
-    )
-    group.add_argument(
-        "--max-size-mib",
-        type=_number,
-        default=29.5,
-        metavar="MIB",
-        help="largest INT8 ONNX file of the dense network; that of sNN is less in proportion (default: 29.5)",
-    )
-    group.add_argument(
-        "--max-auc-drop", type=_number, default=0.001, metavar="X", help="acceptable loss of AUC (default: 0.001)"
-    )
-    group.add_argument("--keep-float", nargs="+", default=[], metavar="PATTERN", help="layers never rounded")
-    group.add_argument("--quantize", nargs="+", default=[], metavar="PATTERN", help="layers always INT8")
-
-
-def _add_tensorrt(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--sm", nargs="+", default=[], metavar="X.Y", help="for tensorrt-rtx, such as 8.6 8.9 12.0")
-    group.add_argument("--batch", type=_three_sizes, default=(1, 8, 32), metavar="A,B,C", help="default: 1,8,32")
-    group.add_argument("--workspace", type=whole_number(1), default=2048, metavar="MIB", help="scratch (default: 2048)")
 
 
 def variants_from_arguments(
@@ -286,7 +137,18 @@ def _build_options(arguments: argparse.Namespace) -> BuildOptions:
     from engines.backend import BuildOptions
 
     smallest, typical, largest = arguments.batch
-    return BuildOptions(smallest, typical, largest, arguments.workspace, tuple(map(_dotted_sm, arguments.sm)))
+    return BuildOptions(
+        smallest,
+        typical,
+        largest,
+        arguments.workspace,
+        tuple(dict.fromkeys(map(_dotted_sm, arguments.sm))),
+        version_compatible=arguments.version_compatible,
+        hardware_compatible=arguments.hardware_compatible,
+        optimization_level=arguments.optimization_level,
+        timing_cache=arguments.timing_cache,
+        input_form=arguments.input,
+    )
 
 
 def _table(steps: Sequence[Step], dry_run: bool) -> str:
@@ -313,23 +175,6 @@ def _dotted_sm(text: str) -> str:
     if not digits.isdigit() or not 2 <= len(digits) <= 3:
         raise SignoffError(f"--sm {text}: expected an SM version such as 8.6 or 12.0")
     return f"{digits[:-1]}.{digits[-1]}"
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return value
-
-
-def _three_sizes(text: str) -> tuple[int, int, int]:
-    parts = text.split(",")
-    if len(parts) != 3:
-        raise argparse.ArgumentTypeError(f"{text!r} is not three batch sizes such as 1,8,32")
-    return whole_number(1)(parts[0]), whole_number(1)(parts[1]), whole_number(1)(parts[2])
 
 
 if __name__ == "__main__":

@@ -100,7 +100,10 @@ def _build(request: BuildRequest, store: ArtifactStore) -> tuple[Step, ...]:
     run = RunFolder(request.out)
     backends = [backend_from_name(name) for name in request.backends]
     for backend in backends:
-        backend.versions()  # a missing package is told before hours of work, not after
+        # A missing package or GPU and an option that cannot be had are told before hours of work, not after.
+        backend.versions()
+        backend.build_device()
+        backend.options_that_matter(request.options)
     samples, unreadable = _sampled_calibration_set(request)
     inputs = StageInputs(request.checkpoint, request.contract, samples)
     stages = Stages(run, store, inputs, request.int8, request.pruning)

@@ -75,6 +75,10 @@ class Cancellation:
     def __init__(self) -> None:
         self.requested = False
 
+    def request(self) -> None:
+        """Raises the flag."""
+        self.requested = True
+
 
 def progress_monitor(package: str, label: str, show: bool, cancellation: Cancellation) -> Any:
     """Returns an IProgressMonitor that draws the root phase as one bar and stops the build on request.

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from engines.cli import CURVE_VARIANTS, _request, main, parsed_arguments, variants_from_arguments
+from engines.backend import BuildOptions
+from engines.cli import _request, main, variants_from_arguments
+from engines.cli_options import CURVE_VARIANTS, parsed_arguments
 from export.errors import VariantError
 from export.variant import DEFAULT_VARIANTS
 from pruning.errors import PruningError
@@ -12,8 +15,6 @@ from pruning.recipe import PruningRecipe
 from tests.detectors import contract_for_tests, write_checkpoint
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from engines.pipeline import BuildRequest
 
 
@@ -91,6 +92,9 @@ def test_names_and_filters_exclude_each_other() -> None:
         ["--max-pruning-auc-drop", "x"],
         ["--calibration-images", "0"],
         ["--precision", "int4"],
+        ["--optimization-level", "6"],
+        ["--input", "float16"],
+        ["--workspace", "0"],
     ],
 )
 def test_mistyped_options_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,3 +130,21 @@ def test_limits_out_of_range_are_one_line_and_exit_code_2(
     arguments = ["--checkpoint", str(checkpoint), "--out", str(tmp_path / "run"), f"--max-pruning-flips={flips}"]
     assert main(arguments) == 2
     assert "expected more than 0, less than 50" in capsys.readouterr().err
+
+
+def test_tensorrt_options_reach_the_builder(tmp_path: Path) -> None:
+    assert requested(tmp_path).options == BuildOptions()
+    options = ("--batch", "2,4,6", "--sm", "86", "8.9", "sm86", "--workspace", "64", "--optimization-level", "0")
+    more = ("--timing-cache", "times", "--version-compatible", "--hardware-compatible", "--input", "uint8")
+    assert requested(tmp_path, *options, *more).options == BuildOptions(
+        2,
+        4,
+        6,
+        64,
+        ("8.6", "8.9"),
+        version_compatible=True,
+        hardware_compatible=True,
+        optimization_level=0,
+        timing_cache=Path("times"),
+        input_form="uint8",
+    )

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +15,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engines import tensorrt_backend
+from engines import tensorrt_build
 from engines.backend import BuildOptions, backend_from_name
 from engines.tensorrt_module import message_log, tensorrt_module
 from export.errors import BackendError
 from export.half_precision import fp16_from_fp32
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from engines.backend import Backend
+    from engines.tensorrt_module import Cancellation
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +48,154 @@ def test_plans_are_built(precision: str, rtx: Backend, fp32_model: onnx.ModelPro
     assert facts["layers_before_fusion"] >= len(model.graph.node)
 
 
-@pytest.mark.parametrize("capability", ["8.6", "8.9", "12.0"])
-def test_each_target_is_built(capability: str, rtx: Backend, fp32_model: onnx.ModelProto, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("capability", ["7.5", "8.6", "8.9", "12.0"])
+def test_each_target_is_built(
+    capability: str, precision: str, rtx: Backend, fp32_model: onnx.ModelProto, tmp_path: Path
+) -> None:
     options = BuildOptions(compute_capabilities=(capability,))
+    models = {
+        "fp32": lambda: fp32_model,
+        "fp16": lambda: fp16_from_fp32(fp32_model),
+        "int8": lambda: quantized_convolution(np.int8(0)),
+    }
+    path = saved(models[precision](), tmp_path / "m.onnx")
+    facts = rtx.build(path, tmp_path / "m.plan", options)
+    assert (tmp_path / "m.plan").read_bytes()[:4] == b"vtrt"
+    assert facts["compute_capabilities"] == [capability]
+    assert facts["warnings"] == []
+    assert ("rewritten" in facts) == (capability == "7.5" and precision != "int8"), "only a Gemm has to be rewritten"
+
+
+def test_a_matrix_product_is_what_turing_refuses(
+    rtx: Backend, fp32_model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engines.head_without_gemm.without_gemm", lambda model: model)
+    options = BuildOptions(compute_capabilities=("7.5",))
+    with pytest.raises(BackendError, match=r"'classifier' for Turing.*FP32 GEMM.*leave 7\.5 out of --sm"):
+        rtx.build(saved(fp32_model, tmp_path / "m.onnx"), tmp_path / "m.plan", options)
+
+
+def test_turing_among_others_is_warned_of(rtx: Backend, fp32_model: onnx.ModelProto, tmp_path: Path) -> None:
+    """One program serves all targets: that for 7.5, which is another than the one for the rest."""
+    path = saved(fp32_model, tmp_path / "m.onnx")
+    sizes = []
+    for targets in [("7.5",), ("8.6", "7.5"), ("8.6",)]:
+        facts = rtx.build(path, tmp_path / "m.plan", BuildOptions(compute_capabilities=targets))
+        sizes.append((tmp_path / "m.plan").stat().st_size)
+        assert any("build 7.5 on its own" in warning for warning in facts["warnings"]) == (len(targets) > 1)
+    alone, mixed, without = sizes
+    assert abs(mixed - alone) < 100 < abs(mixed - without)
+
+
+def test_facts_tell_what_a_plan_holds(rtx: Backend, fp32_model: onnx.ModelProto, tmp_path: Path) -> None:
     path = saved(fp16_from_fp32(fp32_model), tmp_path / "m.onnx")
-    assert rtx.build(path, tmp_path / "m.plan", options)["compute_capabilities"] == [capability]
+    facts = rtx.build(path, tmp_path / "m.plan", BuildOptions())
+    layers = [node for node in onnx.load(path).graph.node if node.op_type in ("Conv", "Gemm")]
+    assert facts["compute_capabilities"] == "portable default"
+    assert facts["precisions"] == {
+        "source": "graph",
+        "layers": {"INT8": 0, "INT8 weights": 0, "FP16": len(layers) - 1, "FP32": 1},
+    }
+    assert facts["weights_bytes"] == sum(
+        numpy_helper.to_array(tensor).nbytes for tensor in onnx.load(path).graph.initializer
+    )
+    assert facts["build_seconds"] > 0
+    assert (facts["version_compatible"], facts["hardware_compatible"]) == (False, False)
+    assert "device" not in facts
+    assert rtx.build_device() == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (BuildOptions(version_compatible=True), "--version-compatible is unsupported by TensorRT for RTX"),
+        (BuildOptions(hardware_compatible=True), "--hardware-compatible is unsupported by .* with --sm"),
+        (BuildOptions(timing_cache=Path("cache")), "--timing-cache is unsupported by TensorRT for RTX"),
+    ],
+)
+def test_what_rtx_would_ignore_is_refused(
+    options: BuildOptions, told: str, rtx: Backend, fp32_model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    with pytest.raises(BackendError, match=told):
+        rtx.options_that_matter(options)
+    with pytest.raises(BackendError, match=told):
+        rtx.build(saved(fp32_model, tmp_path / "m.onnx"), tmp_path / "m.plan", options)
+    assert not (tmp_path / "m.plan").exists()
+
+
+def test_options_reach_the_configuration(
+    rtx: Backend, fp32_model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT is asked itself, in the last step before it builds."""
+    trt = tensorrt_module("tensorrt_rtx")
+    seen = []
+
+    def look(_: Any, config: Any, log: Any) -> None:
+        targets = [config.get_compute_capability(index) for index in range(config.num_compute_capabilities)]
+        assert targets == [trt.ComputeCapability.SM89, trt.ComputeCapability.SM120]
+        assert config.get_memory_pool_limit(trt.MemoryPoolType.WORKSPACE) == 77 << 20
+        assert config.profiling_verbosity == trt.ProfilingVerbosity.DETAILED
+        assert not config.get_flag(trt.BuilderFlag.TF32)
+        seen.append(config.builder_optimization_level)
+
+    monkeypatch.setattr(tensorrt_build, "allow_sparsity", look)
+    path = saved(fp32_model, tmp_path / "m.onnx")
+    options = BuildOptions(workspace_mib=77, compute_capabilities=("8.9", "12.0"), sparse_weights=True)
+    for level in (0, 5, None):
+        rtx.build(path, tmp_path / "m.plan", replace(options, optimization_level=level))
+    assert seen == [0, 5, 3], "3 is TensorRT's own"
+
+
+def test_too_little_workspace_names_the_option(
+    rtx: Backend, fp32_model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorrt_build, "_MIB", 1)
+    with pytest.raises(BackendError, match=r"workspace limit.*; what to do: raise --workspace"):
+        rtx.build(saved(fp32_model, tmp_path / "m.onnx"), tmp_path / "m.plan", BuildOptions(workspace_mib=1))
+
+
+def test_ctrl_c_cancels_a_build(
+    rtx: Backend, fp32_model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = tensorrt_module("tensorrt_rtx")
+    answers = []
+
+    def pressing(package: str, label: str, show: bool, cancellation: Cancellation) -> Any:
+        pressed, asked = Event(), Event()
+        request = cancellation.request
+
+        def requested() -> None:
+            request()
+            asked.set()
+
+        cancellation.request = requested  # type: ignore[method-assign]
+
+        class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
+            def __init__(self) -> None:
+                trt.IProgressMonitor.__init__(self)
+
+            def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+                pass
+
+            def phase_finish(self, phase_name: str) -> None:
+                pass
+
+            def step_complete(self, phase_name: str, step: int) -> bool:
+                if not pressed.is_set():
+                    pressed.set()
+                    os.kill(os.getpid(), signal.SIGINT)
+                    answers.append(asked.wait(60))
+                return not cancellation.requested
+
+        return Monitor()
+
+    monkeypatch.setattr(tensorrt_build, "progress_monitor", pressing)
+    with pytest.raises(KeyboardInterrupt):
+        rtx.build(saved(fp32_model, tmp_path / "m.onnx"), tmp_path / "m.plan", BuildOptions())
+    assert answers == [True]
+    assert any("Cancel" in error for error in message_log("tensorrt_rtx").errors)
+    assert not (tmp_path / "m.plan").exists()
 
 
 def test_unsupported_target_lists_those_that_are(rtx: Backend, fp32_model: onnx.ModelProto, tmp_path: Path) -> None:
@@ -92,7 +239,7 @@ def test_what_the_log_tells_about_sparsity_becomes_a_fact(
 ) -> None:
     """The configuration, the last step before TensorRT builds, says what classic TensorRT says during a build."""
     log, info = message_log("tensorrt_rtx"), tensorrt_module("tensorrt_rtx").ILogger.Severity.INFO
-    allow = tensorrt_backend._allow_sparsity
+    allow = tensorrt_build.allow_sparsity
 
     def telling(trt: Any, config: Any, messages: Any) -> None:
         allow(trt, config, messages)
@@ -100,7 +247,7 @@ def test_what_the_log_tells_about_sparsity_becomes_a_fact(
         log.log(info, "(Sparsity) Layers eligible for sparse math: conv1, conv2")
         log.log(info, "(Sparsity) TRT inference plan picked sparse implementation for layers: conv2")
 
-    monkeypatch.setattr(tensorrt_backend, "_allow_sparsity", telling)
+    monkeypatch.setattr(tensorrt_build, "allow_sparsity", telling)
     path = saved(fp32_model, tmp_path / "m.onnx")
     facts = rtx.build(path, tmp_path / "m.plan", BuildOptions(sparse_weights=True))
     assert facts["sparsity"] == {"eligible": 2, "picked": 1}
@@ -120,14 +267,13 @@ def test_other_information_is_not_kept(rtx: Backend) -> None:
 def test_a_package_without_the_flag_is_warned_of(known: bool) -> None:
     flags = SimpleNamespace(SPARSE_WEIGHTS=7) if known else SimpleNamespace()
     config, log = RecordingConfig(), SimpleNamespace(errors=[], warnings=[], sparsity=[])
-    tensorrt_backend._allow_sparsity(SimpleNamespace(BuilderFlag=flags, __version__="9"), config, log)
+    tensorrt_build.allow_sparsity(SimpleNamespace(BuilderFlag=flags, __version__="9"), config, log)
     assert config.flags == ([7] if known else [])
     assert len(log.warnings) == (0 if known else 1)
 
 
-def test_sparsity_is_part_of_a_plan_s_identity() -> None:
-    backend = backend_from_name("tensorrt")
-    allowed, not_allowed = (backend.options_that_matter(BuildOptions(sparse_weights=told)) for told in (True, False))
+def test_sparsity_is_part_of_a_plan_s_identity(rtx: Backend) -> None:
+    allowed, not_allowed = (rtx.options_that_matter(BuildOptions(sparse_weights=told)) for told in (True, False))
     assert allowed != not_allowed
 
 
@@ -174,3 +320,22 @@ def test_unknown_backend_lists_the_known() -> None:
 def test_batch_profile_must_be_ordered(sizes: tuple[int, int, int]) -> None:
     with pytest.raises(BackendError, match="smallest <= typical <= largest"):
         BuildOptions(*sizes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"workspace_mib": 0}, "workspace of 0 MiB; expected 1 or more"),
+        ({"optimization_level": 6}, "optimization level 6; expected 0 to 5"),
+        ({"optimization_level": -1}, "optimization level -1; expected 0 to 5"),
+        ({"input_form": "float16"}, "input 'float16'; expected one of float32, uint8"),
+    ],
+)
+def test_options_out_of_range_are_refused(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(BackendError, match=told):
+        BuildOptions(**changes)
+
+
+def test_a_timing_cache_is_no_part_of_a_plan_s_identity() -> None:
+    assert BuildOptions(timing_cache=Path("cache")).to_dict() == BuildOptions().to_dict()
+    assert BuildOptions(optimization_level=5).to_dict() != BuildOptions().to_dict()
