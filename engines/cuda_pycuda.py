@@ -156,6 +156,9 @@ class PyCuda:
     def launch(self, graph: int, stream: int) -> None:
         self._driver.call("cuGraphLaunch", graph, stream)
 
+    def free_graph(self, graph: int) -> None:
+        self._ledger.free("graph", graph)
+
     def _leaving(self) -> list[Callable[[], object]]:
         return [partial(self._call, self._context.pop), *self._releasing()]
 

@@ -152,6 +152,9 @@ class CudaPython:
     def launch(self, graph: int, stream: int) -> None:
         self._call("cuGraphLaunch", graph, stream)
 
+    def free_graph(self, graph: int) -> None:
+        self._ledger.free("graph", graph)
+
     def _abandon(self, stream: int) -> None:
         # An error here would hide the one for which the capture is given up.
         first_failure([lambda: self._call("cuGraphDestroy", self._call("cuStreamEndCapture", stream))])

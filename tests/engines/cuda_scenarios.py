@@ -222,6 +222,9 @@ def graphs_replay(seam: Seam, fake: Fake) -> None:
             cuda.synchronize_stream(main)
             assert (back == value).all()
         assert (fake.count("graphs"), fake.count("executable graphs")) == (0, 1)
+        cuda.free_graph(graph)
+        assert fake.count("executable graphs") == 0
+        raises(RuntimeError, "freed before", call=lambda: cuda.free_graph(graph))
     fake.assert_clean()
 
 
