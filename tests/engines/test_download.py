@@ -9,6 +9,7 @@ import zstandard
 from engines.backend import BuildOptions
 from engines.download import LEVELS, download_bytes, packed, planes, whole
 from engines.stages import _built_engine
+from export.contract import InputContract
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,5 +83,11 @@ class CopyingBackend:
 
 def test_it_is_a_fact_of_every_engine(tmp_path: Path) -> None:
     graph = written(tmp_path / "graph", fp16_weights())
-    facts = _built_engine(CopyingBackend(), graph, tmp_path / "engine", BuildOptions())  # type: ignore[arg-type]
-    assert facts == {"batch": 32, "download_bytes": download_bytes(graph)}
+    facts = _built_engine(
+        CopyingBackend(),  # type: ignore[arg-type]
+        graph,
+        tmp_path / "engine",
+        BuildOptions(),
+        InputContract(64),
+    )
+    assert facts == {"batch": 32, "input": "float32", "download_bytes": download_bytes(graph)}

@@ -46,6 +46,7 @@ class SpyingBackend(OnnxRuntimeBackend):
     """Remembers the graphs it was given; fails if told to."""
 
     def __init__(self, failure: BaseException | None = None) -> None:
+        super().__init__()
         self.given: list[Path] = []
         self.failure = failure
 

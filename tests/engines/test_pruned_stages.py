@@ -58,6 +58,7 @@ class RecordingBackend(OnnxRuntimeBackend):
     """Remembers the options that it was asked to build with."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked: list[BuildOptions] = []
 
     def options_that_matter(self, options: BuildOptions) -> Mapping[str, Any]:
