@@ -105,7 +105,7 @@ def test_a_cpu_engine_scores_like_the_graph(
     assert query.to_device_ms is None
     assert query.latency_ms == query.compute_ms == pytest.approx(1000 * (query.ended - query.started))
     assert conditions["provider"] == "CPUExecutionProvider"
-    assert int(conditions["threads"]) >= 1
+    assert conditions["threads"].endswith(f"{len(os.sched_getaffinity(0))} processors")
 
 
 def test_pixels_simply_work(tmp_path: Path) -> None:
@@ -266,9 +266,7 @@ def test_a_gpu_engine_is_timed_in_three_parts_and_placed(
     assert asked == [([("CPUExecutionProvider", {"device_id": "1", "use_tf32": "0"})], {"enable_fallback": 0})]
     assert cold.first_inference_ms > 0
     assert all(query.to_device_ms is not None and query.to_host_ms is not None for query in queries)
-    name, count, unit = placed.split()
-    assert (name, unit) == ("CPUExecutionProvider", "nodes")
-    assert 10 < int(count) <= len(fp32_model.graph.node)
+    assert placed == "CPUExecutionProvider for every node"
     assert runner.notes == ()
 
 
