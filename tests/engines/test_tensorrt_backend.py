@@ -312,9 +312,7 @@ def test_missing_package_names_the_remedy() -> None:
 
 
 def test_unknown_backend_lists_the_known() -> None:
-    with pytest.raises(
-        BackendError, match="onnxruntime, onnxruntime-cuda, .*, tensorrt-rtx, tensorrt"
-    ):
+    with pytest.raises(BackendError, match=r"onnxruntime, onnxruntime-cuda, .*, tensorrt-rtx, tensorrt"):
         backend_from_name("openvino")
 
 
