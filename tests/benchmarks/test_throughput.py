@@ -7,38 +7,17 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import onnx
 import pytest
 
-from engines.backend import BuildOptions, backend_from_name
-from engines.run_folder import RunFolder
-from engines.spec import EngineSpec, RunSpec, write_spec
-from export.sidecar import Recipe, make_artifact
-from export.variant import variant_from_name
+from engines.backend import backend_from_name
 from tests.celeb_df_tree import write_tree
-from tests.detectors import contract_for_tests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engines.run_folder import RunFolder
+
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-
-
-@pytest.fixture
-def run(fp32_model: onnx.ModelProto, tmp_path: Path) -> RunFolder:
-    run, backend = RunFolder(tmp_path / "run"), backend_from_name("onnxruntime")
-    graph = tmp_path / "graph.onnx"
-    onnx.save(fp32_model, graph)
-    path = run.engine("baseline", backend.name, backend.suffix)
-    make_artifact(path, Recipe("engine", {}), lambda made: backend.build(graph, made, BuildOptions()))
-    engines = (EngineSpec(variant_from_name("baseline"), backend.name),)
-    write_spec(run, RunSpec(contract_for_tests(), "c.safetensors", "0" * 64, engines, None))
-    return run
 
 
 def loop(name: str, seconds: list[float], order: list[str]) -> Callable[[], float]:
