@@ -3,7 +3,7 @@
     python benchmarks/device_evidence.py RUN --test DIR --backend tensorrt --commit $(git rev-parse HEAD) --out docs/gpu
 
 Scores and latency are those of `evaluate-engines --scores-only --latency`, so they are also what a report is made from.
-If the run folder has scores of the same graphs by ONNX Runtime on the CPU, each variant's logits are compared with them,
+If the run folder has scores of the same graphs by ONNX Runtime on the CPU, the logits are compared with them,
 which shows how well the simulation foretold the device. It takes no torch.
 """
 
