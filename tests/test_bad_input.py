@@ -185,7 +185,7 @@ def edited_sidecar(plan: Path, other: Path) -> None:
         (flipped, "was changed after it was made"),
         (graph_under_its_name, "was changed after it was made"),
         (exchanged, "belongs to 'q16.tensorrt-rtx.plan'"),
-        (no_sidecar, "baseline.tensorrt-rtx.plan.json is missing"),
+        (no_sidecar, "has no sidecar baseline.tensorrt-rtx.plan.json"),
         (edited_sidecar, "was edited by hand"),
     ],
 )
