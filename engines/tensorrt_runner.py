@@ -216,8 +216,12 @@ class TensorRTRunner:
     def _endless_queries(self, session: TensorRTSession, images: Images) -> Generator[Query, None, None]:
         slots, batch = session.slots, len(images)
         with self._reserved(session):
-            for slot in slots:
+            # What happens once per batch size, such as compiling kernels and capturing graphs, may take longer than a
+            # warm-up, so it is over before the first query; trtexec, too, does it before its warm-up begins.
+            for turn, slot in enumerate(slots):
                 slots.put(slot, images, batch)
+                slots.start(slot, batch)
+                self._finished(session, turn, batch)
             slots.start(slots[0], batch)
             for turn in count(1):
                 slots.start(slots[turn], batch)

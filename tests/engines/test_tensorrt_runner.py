@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from engines import tensorrt_runner
 from engines.cuda import DeviceLostError, DeviceMemoryError
 from export.errors import ArtifactError, BackendError
-from tests.engines.fake_tensorrt import COMPUTE_MS_PER_IMAGE, SCRATCH_BYTES_PER_IMAGE
+from tests.engines.fake_tensorrt import COMPUTE_MS_PER_IMAGE, SCRATCH_BYTES_PER_IMAGE, Context
 from tests.engines.host_cuda import HostCuda
 from tests.engines.pretended_gpu import (
     RELEASES,
@@ -26,7 +27,7 @@ from tests.engines.pretended_gpu import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -204,6 +205,33 @@ def test_queries_run_exactly_the_batch_they_get(batch: int, gpu: PretendedGpu) -
     assert [query.started for query in queries] == sorted(query.started for query in queries)
     for query, second in zip(queries, queries[2:], strict=False):
         assert second.started >= query.ended, "a slot starts only after its last batch has arrived"
+    assert_clean(gpu)
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_what_happens_once_per_batch_size_is_in_no_query(
+    cold: bool, gpu: PretendedGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiling and capturing may take longer than the warm-up, and would then be among the steady times."""
+    once: list[float] = []
+
+    def noted(genuine: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*arguments: Any) -> Any:
+            result = genuine(*arguments)
+            once.append(time.perf_counter())
+            return result
+
+        return noting
+
+    monkeypatch.setattr(HostCuda, "captured", noted(HostCuda.captured))
+    monkeypatch.setattr(Context, "set_input_shape", noted(Context.set_input_shape))
+    with gpu.runner() as runner:
+        if cold:
+            runner.cold_start(gpu.images(1))
+        for size in (1, 3):
+            once.clear()
+            queries = list(islice(runner.queries(gpu.images(size)), 6))
+            assert max(once) < queries[0].started
     assert_clean(gpu)
 
 
