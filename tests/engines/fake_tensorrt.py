@@ -304,6 +304,7 @@ class Context(Owned):
         self._batch = 0
         self._addresses: dict[str, int] = {}
         self._settled = False
+        self._shapes = [0]  # how often the shape changed; a list, because graphs outlive contexts
         self._captured: Any = None
         self.cache: RuntimeCache | None = None
 
@@ -322,6 +323,7 @@ class Context(Owned):
             self._engine.logger.log(Severity.ERROR, f"shape {tuple(shape)} is outside the profile")
             return False
         self._settled = self._settled and shape[0] == self._batch
+        self._shapes[0] += shape[0] != self._batch
         self._batch = shape[0]
         if self.cache is not None and self._batch not in self.cache.kernels:
             self.cache.kernels.add(self._batch)
@@ -357,8 +359,12 @@ class Context(Owned):
             self._trt.captures += 1
         dtype = np.float32 if engine.description["form"] == "float32" else np.uint8
         weights = engine.weights
+        shapes, known = self._shapes, self._shapes[0]
+        is_graph = cuda.capturing(stream_handle)
 
         def compute(image_bytes: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+            if is_graph and shapes[0] != known:
+                cuda.broken.append("replays a graph of a context that has got another shape since")
             images = image_bytes.view(dtype).reshape(batch, -1)
             logits = np.array([weights @ image.astype(np.float64) for image in images], np.float32)
             return [logits.view(np.uint8), np.zeros(needed, np.uint8)]

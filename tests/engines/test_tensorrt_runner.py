@@ -248,12 +248,21 @@ def test_cold_start_comes_first_and_captures_nothing(gpu: PretendedGpu) -> None:
     assert_clean(gpu)
 
 
-def test_graphs_are_captured_once_per_slot_and_batch_size(tmp_path: Path) -> None:
-    with installed(PretendedGpu(tmp_path, "10", HostCuda())) as gpu:
+def test_graphs_are_captured_once_per_slot_until_another_batch_size_comes(tmp_path: Path) -> None:
+    captured = 0
+
+    class CountingCuda(HostCuda):
+        def captured(self, stream: int, enqueue: Callable[[], None]) -> int:
+            nonlocal captured
+            captured += 1
+            return super().captured(stream, enqueue)
+
+    with installed(PretendedGpu(tmp_path, "10", CountingCuda())) as gpu:
         with gpu.runner() as runner:
-            for size in (4, 2, 4, 2):
+            for size in (4, 4, 2, 4):
                 list(islice(runner.queries(gpu.images(size)), 6))
-            assert gpu.cuda.live.count("graph") == 4
+                assert gpu.cuda.live.count("graph") == 2
+            assert captured == 6
             assert runner.conditions["CUDA graph"] == "yes"
             assert "--useCudaGraph --includeDataTransfers" in runner.conditions["as"]
             assert runner.notes == ()
