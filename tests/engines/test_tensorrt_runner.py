@@ -325,9 +325,10 @@ def test_batch_is_not_halved_below_the_profile(tmp_path: Path) -> None:
         assert_clean(gpu)
 
 
-def test_scratch_memory_is_saved_before_the_batch_is_halved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", ["10.0", "10"])
+def test_scratch_memory_is_saved_before_the_batch_is_halved(release: str, tmp_path: Path) -> None:
     cuda = HostCuda(memory_bytes=4 * SCRATCH_BYTES_PER_IMAGE + 2 * 4 * (IMAGE_BYTES + 4))
-    with installed(PretendedGpu(tmp_path, "10", cuda)) as gpu:
+    with installed(PretendedGpu(tmp_path, release, cuda)) as gpu:
         with gpu.runner(4) as runner:
             assert runner.largest_batch == 4
             assert runner.notes == ()
@@ -425,6 +426,13 @@ def test_plan_that_is_not_deserialized_quotes_tensorrt(gpu: PretendedGpu) -> Non
     with pytest.raises(
         BackendError, match=r"does not deserialize x.plan: Serialization assertion failed: plan is corr"
     ):
+        gpu.runner().__enter__()
+    assert_clean(gpu)
+
+
+def test_plan_that_the_memory_does_not_hold_is_not_called_broken(gpu: PretendedGpu) -> None:
+    gpu.cuda.device = HostCuda(memory_bytes=10).device
+    with pytest.raises(BackendError, match=r"OutOfMemory .*; end what else uses the GPU$"):
         gpu.runner().__enter__()
     assert_clean(gpu)
 
