@@ -44,6 +44,7 @@ class RtxSettings:
         kernels = self._file.read()
         self.reused = kernels is not None and bool(self._cache.deserialize(kernels))
         if not self.config.set_runtime_cache(self._cache):
+            self.reused = False
             self.notes.append("TensorRT for RTX takes no runtime cache, so it compiles its kernels at every start")
 
     @property
