@@ -23,6 +23,7 @@ from pruning.recipe import PruningRecipe
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from engines.backend import BuildOptions
     from engines.pipeline import BuildRequest
@@ -85,7 +86,7 @@ def _run(arguments: argparse.Namespace) -> int:
     print(_table(steps, arguments.dry_run))
     if arguments.dry_run:
         return 0
-    print(f"run folder: {arguments.out}\nnext: evaluate-engines {arguments.out} --test DATA")
+    print(f"run folder: {arguments.out}\nnext: {_next_command(arguments.out, request.backends)}")
     if request.stability:
         print(_stability_table(calibration_stability(request)))
     missed = missed_limits(request)
@@ -149,6 +150,11 @@ def _build_options(arguments: argparse.Namespace) -> BuildOptions:
         timing_cache=arguments.timing_cache,
         input_form=arguments.input,
     )
+
+
+def _next_command(out: Path, backends: Sequence[str]) -> str:
+    backend = "" if "onnxruntime" in backends else f" --backend {backends[0]}"  # that one is the default there
+    return f"evaluate-engines {out} --test DATA{backend}"
 
 
 def _table(steps: Sequence[Step], dry_run: bool) -> str:

@@ -84,7 +84,7 @@ class Slot:
         device_input: Device memory that the network reads.
         device_output: Device memory that the network writes.
         marks: Its events.
-        graphs: Batch size -> executable CUDA graph of its computation.
+        graphs: Batch size -> executable CUDA graph of its computation; at most that of the latest size.
         started: When its latest batch was handed over, in seconds of `time.perf_counter`.
         enqueue_ms: Host time that handing over its latest computation took.
     """
@@ -109,7 +109,7 @@ class ExecutionSlots:
         engine_input: What one image is.
         batch: Most images per slot.
         computation: What is run on them.
-        cuda_graphs: Whether the computation of each batch size is captured once and replayed from then on.
+        cuda_graphs: Whether the computation is captured once per batch size and replayed until another size comes.
 
     Attributes:
         notes: Why CUDA graphs are not used although they were asked for; empty otherwise.
@@ -135,6 +135,7 @@ class ExecutionSlots:
         self.cuda_graphs = cuda_graphs
         self.notes: list[str] = []
         self._in_flight: set[int] = set()
+        self._shaped = 0
         self._slots: list[Slot] = []
         with ExitStack() as owned:
             for index in range(DEPTH):
@@ -211,8 +212,10 @@ class ExecutionSlots:
     def close(self) -> None:
         """Waits for what is in flight, then frees graphs and buffers; each is tried even if one before it fails."""
         self.drain()
-        self._slots.clear()
-        self._owned.close()
+        with ExitStack() as closing:
+            closing.callback(self._owned.close)
+            closing.callback(self._slots.clear)
+            self._free_graphs()
 
     def _allocated(self, index: int, owned: ExitStack) -> Slot:
         cuda, input_bytes, output_bytes = self._cuda, self.batch * self._input.image_bytes, self.batch * _LOGIT_BYTES
@@ -239,6 +242,11 @@ class ExecutionSlots:
     def _compute(self, slot: Slot, batch: int) -> bool:
         """Enqueues the network; returns whether that was done by a graph."""
         cuda, stream, marks = self._cuda, self._streams.compute, slot.marks
+        if batch != self._shaped:
+            # A graph holds state of its execution context, which another shape changes (NVIDIA/TensorRT#3798).
+            cuda.synchronize_stream(stream)
+            self._free_graphs()
+            self._shaped = batch
         cuda.wait(stream, marks.input_done)
         cuda.record(marks.compute_started, stream)
         graph = slot.graphs.get(batch)
@@ -270,5 +278,11 @@ class ExecutionSlots:
             self.cuda_graphs = False
             self.notes.append(f"the engine cannot be captured as a CUDA graph and is enqueued each time ({error})")
             return
-        self._owned.callback(self._cuda.free_graph, graph)
         slot.graphs[batch] = graph
+
+    def _free_graphs(self) -> None:
+        with ExitStack() as freeing:  # each is tried even if one before it fails
+            for slot in self._slots:
+                for graph in slot.graphs.values():
+                    freeing.callback(self._cuda.free_graph, graph)
+                slot.graphs.clear()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _PRODUCTS = {"tensorrt_rtx": "TensorRT for RTX", "tensorrt": "TensorRT"}
 _BACKENDS = {"tensorrt_rtx": "tensorrt-rtx", "tensorrt": "tensorrt"}
+_PACKAGED = {"tensorrt_rtx": (12, 13), "tensorrt": (11, 12, 13)}  # major versions of CUDA that PyPI has wheels for
 _AMPERE = (8, 0)
 _VERSION = re.compile(r"[0-9]+(\.[0-9A-Za-z]+){1,5}")
 # A version-compatible plan of the first major version also runs with those that follow it here (NVIDIA, TensorRT
@@ -78,7 +79,7 @@ def _require_driver(package: str, installed: str, device: CudaDevice) -> None:
     if needed is None or not offered or offered[0] >= needed:
         return
     driver = f"driver {device.driver}" if device.driver else "the driver"
-    other = f", or: pip install {_BACKENDS[package]}-cu{offered[0]}" if offered[0] in DRIVERS else ""
+    other = f", or: pip install {_BACKENDS[package]}-cu{offered[0]}" if offered[0] in _PACKAGED[package] else ""
     raise BackendError(
         f"{driver} of {device.name} supports CUDA {device.cuda}, but {_PRODUCTS[package]} {installed} needs CUDA "
         f"{needed}; update the driver to {DRIVERS.get(needed, 'a newer one')}{other}"

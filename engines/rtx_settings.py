@@ -24,6 +24,7 @@ class RtxSettings:
         config: IRuntimeConfig for `create_execution_context`.
         contexts: How many execution contexts two slots need: RTX captures anew when an address changes, so one per
             slot if it captures.
+        reused: Whether there were kernels of an earlier start, so that this one need not compile them.
         notes: Why kernels could not be kept; empty otherwise.
     """
 
@@ -41,8 +42,9 @@ class RtxSettings:
         self.config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
         self._cache: Any = self.config.create_runtime_cache()
         kernels = self._file.read()
-        self._reused = kernels is not None and bool(self._cache.deserialize(kernels))
+        self.reused = kernels is not None and bool(self._cache.deserialize(kernels))
         if not self.config.set_runtime_cache(self._cache):
+            self.reused = False
             self.notes.append("TensorRT for RTX takes no runtime cache, so it compiles its kernels at every start")
 
     @property
@@ -53,10 +55,7 @@ class RtxSettings:
     @property
     def conditions(self) -> dict[str, str]:
         """What holds for its timings beyond what holds for every engine."""
-        return {
-            "kernels": "compiled per shape before it runs",
-            "kernels at start": "from the runtime cache" if self._reused else "compiled anew",
-        }
+        return {"kernels": "compiled per shape before it runs"}
 
     def keep_kernels(self) -> None:
         """Writes the kernels beside the engine; a folder that cannot be written is worth a note only."""

@@ -134,7 +134,10 @@ class TensorRTContexts:
         needed = int(self._contexts[index].update_device_memory_size_for_shapes())
         pointer, size = self._scratch
         self._expect(needed <= size, f"to run in {size} bytes of scratch memory, of which it needs {needed}")
-        self._contexts[index].set_device_memory(pointer, size)
+        if hasattr(self._contexts[index], "set_device_memory"):
+            self._contexts[index].set_device_memory(pointer, size)
+        else:  # TensorRT 10.0
+            self._contexts[index].device_memory = pointer
 
     def _free_scratch(self) -> None:
         pointer, _ = self._scratch

@@ -117,6 +117,8 @@ class CudaEngine:
         return BackendError(f"{what}: {details or 'it gave no reason'}{remedy}")
 
     def _remedy(self, artifact: Artifact, plan: bytes) -> str:
+        if self.out_of_memory():
+            return "; end what else uses the GPU"
         if artifact.facts.get("version_compatible"):
             return _HOST_CODE
         if not hasattr(self._runtime, "get_engine_validity"):  # only TensorRT for RTX tells why

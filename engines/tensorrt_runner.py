@@ -83,7 +83,7 @@ class TensorRTRunner:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A halved batch, a CUDA graph that could not be captured, compiled kernels that could not be kept."""
+        """A halved batch, a graph that could not be captured, kernels that could not be kept or were at the start."""
         session = self._session
         return (*session.notes, *session.slots.notes, *(session.rtx.notes if session.rtx else ()))
 
@@ -149,6 +149,9 @@ class TensorRTRunner:
             session.slots.put(slot, images, len(images))
             session.slots.start(slot, len(images), capture=False)
             first_ms = 1000 * (self._finished(session, 0, len(images)) - slot.started)
+        if session.rtx is not None and session.rtx.reused:
+            # No condition: it bears on the cold start only, and times are compared under equal conditions.
+            session.notes.append("its cold start took kernels that an earlier start had compiled and kept")
         # Asked after it, because CUDA loads kernels when they are first needed.
         return ColdStart(session.load_ms, session.prepare_ms, first_ms, session.held_bytes())
 
@@ -216,8 +219,12 @@ class TensorRTRunner:
     def _endless_queries(self, session: TensorRTSession, images: Images) -> Generator[Query, None, None]:
         slots, batch = session.slots, len(images)
         with self._reserved(session):
-            for slot in slots:
+            # What happens once per batch size, such as compiling kernels and capturing graphs, may take longer than a
+            # warm-up, so it is over before the first query; trtexec, too, does it before its warm-up begins.
+            for turn, slot in enumerate(slots):
                 slots.put(slot, images, batch)
+                slots.start(slot, batch)
+                self._finished(session, turn, batch)
             slots.start(slots[0], batch)
             for turn in count(1):
                 slots.start(slots[turn], batch)

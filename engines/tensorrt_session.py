@@ -40,7 +40,7 @@ class TensorRTSession:
         slots: What runs it.
         rtx: Settings of TensorRT for RTX; None for classic TensorRT.
         busy: Whether an iterator uses the slots.
-        notes: That the batch was halved; empty otherwise.
+        notes: That the batch was halved, and what the runner adds; empty otherwise.
         load_ms: Reading, checking and deserializing the plan.
         prepare_ms: Making contexts and buffers.
 

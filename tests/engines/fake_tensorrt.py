@@ -1,4 +1,4 @@
-"""A TensorRT whose engines are linear functions, computed on `HostCuda`; in the dialects of 8.6, 10 and RTX.
+"""A TensorRT whose engines are linear functions, computed on `HostCuda`; in the dialects of 8.6, 10.0, 10 and RTX.
 
 Only what differs between releases and what a runner can do wrong is modelled: names, dtypes and shapes, profiles,
 scratch memory, capture, and the lifetimes of runtime, engine and contexts.
@@ -110,7 +110,7 @@ class DynamicShapesKernelSpecializationStrategy(enum.Enum):
 
 
 class FakeTensorRT(ModuleType):
-    """The module; `release` is `8.6`, `10` or `rtx`.
+    """The module; `release` is `8.6`, `10.0`, `10` or `rtx`.
 
     Attributes:
         cuda: The device that engines compute on; every test sets its own.
@@ -127,11 +127,11 @@ class FakeTensorRT(ModuleType):
     def __init__(self, release: str, cuda: HostCuda) -> None:
         self.package = "tensorrt_rtx" if release == "rtx" else "tensorrt"
         super().__init__(self.package)
-        self.__version__ = {"8.6": "8.6.0", "10": "10.13.3.9", "rtx": "1.7.1.116"}[release]
+        self.__version__ = {"8.6": "8.6.0", "10.0": "10.0.1", "10": "10.13.3.9", "rtx": "1.7.1.116"}[release]
         self.cuda = cuda
         self.alive: Counter[str] = Counter()
         self.deserialized = self.captures = self.compiled = 0
-        self._engine = {"8.6": Engine86, "10": Engine, "rtx": EngineRtx}[release]
+        self._engine = {"8.6": Engine86, "10.0": Engine100, "10": Engine, "rtx": EngineRtx}[release]
         if release != "8.6":
             self.ExecutionContextAllocationStrategy = ExecutionContextAllocationStrategy
         if release == "rtx":
@@ -171,6 +171,9 @@ class Runtime(Owned):
         if description is None:
             self._logger.log(Severity.ERROR, "Serialization assertion\n failed: plan is corrupt")
             return None
+        if len(plan) > self._trt.cuda.free_bytes():
+            self._logger.log(Severity.ERROR, "Error Code 2: OutOfMemory (Requested size was 1 bytes.)")
+            return None
         if description["host_code"] and not self.engine_host_code_allowed:
             self._logger.log(Severity.ERROR, "plan contains host code, which is not allowed")
             return None
@@ -185,6 +188,10 @@ class Runtime(Owned):
 class Engine(Owned):
     num_io_tensors = 2
 
+    @property
+    def context_class(self) -> type[Context]:
+        return Context
+
     def __init__(self, trt: FakeTensorRT, runtime: Runtime, logger: Any, description: dict[str, Any]) -> None:
         super().__init__(trt)
         self.description = description
@@ -195,7 +202,7 @@ class Engine(Owned):
 
     def __del__(self) -> None:
         super().__del__()
-        if self._trt.alive["Context"]:
+        if self._trt.alive["Context"] or self._trt.alive["Context100"]:
             self._trt.cuda.broken.append("the engine goes before its contexts")
 
     def get_tensor_name(self, index: int) -> str:
@@ -231,7 +238,7 @@ class Engine(Owned):
                 memory = isinstance(error, DeviceMemoryError)
                 self.logger.log(Severity.ERROR, f"Cuda Runtime ({'out of memory' if memory else 'unknown error'})")
                 return None
-        return Context(self._trt, self, scratch, graphs)
+        return self.context_class(self._trt, self, scratch, graphs)
 
 
 class Engine86(Engine):
@@ -241,6 +248,18 @@ class Engine86(Engine):
 
     def create_execution_context(self) -> Context | None:  # type: ignore[override]
         return self._context(False, CudaGraphStrategy.DISABLED)
+
+
+class Engine100(Engine):
+    """Its contexts take scratch memory by an attribute that can be set only, without a size."""
+
+    def __init__(self, trt: FakeTensorRT, runtime: Runtime, logger: Any, description: dict[str, Any]) -> None:
+        super().__init__(trt, runtime, logger, description)
+        self.device_memory_size = self.__dict__.pop("device_memory_size_v2")
+
+    @property
+    def context_class(self) -> type[Context]:
+        return Context100
 
 
 class RuntimeConfig(Owned):
@@ -304,6 +323,7 @@ class Context(Owned):
         self._batch = 0
         self._addresses: dict[str, int] = {}
         self._settled = False
+        self._shapes = [0]  # how often the shape changed; a list, because graphs outlive contexts
         self._captured: Any = None
         self.cache: RuntimeCache | None = None
 
@@ -322,6 +342,7 @@ class Context(Owned):
             self._engine.logger.log(Severity.ERROR, f"shape {tuple(shape)} is outside the profile")
             return False
         self._settled = self._settled and shape[0] == self._batch
+        self._shapes[0] += shape[0] != self._batch
         self._batch = shape[0]
         if self.cache is not None and self._batch not in self.cache.kernels:
             self.cache.kernels.add(self._batch)
@@ -357,8 +378,12 @@ class Context(Owned):
             self._trt.captures += 1
         dtype = np.float32 if engine.description["form"] == "float32" else np.uint8
         weights = engine.weights
+        shapes, known = self._shapes, self._shapes[0]
+        is_graph = cuda.capturing(stream_handle)
 
         def compute(image_bytes: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+            if is_graph and shapes[0] != known:
+                cuda.broken.append("replays a graph of a context that has got another shape since")
             images = image_bytes.view(dtype).reshape(batch, -1)
             logits = np.array([weights @ image.astype(np.float64) for image in images], np.float32)
             return [logits.view(np.uint8), np.zeros(needed, np.uint8)]
@@ -372,3 +397,17 @@ class Context(Owned):
             engine.logger.log(Severity.ERROR, "Cuda Runtime (unspecified launch failure)")
             return False
         return True
+
+
+class Context100(Context):
+    @property  # type: ignore[misc]  # the release lacks the method
+    def set_device_memory(self) -> None:
+        raise AttributeError
+
+    @property
+    def device_memory(self) -> int:
+        raise AttributeError
+
+    @device_memory.setter
+    def device_memory(self, memory: int) -> None:
+        self._scratch, self._scratch_bytes = memory, self.update_device_memory_size_for_shapes()

@@ -8,6 +8,7 @@ import pytest
 from engines.backend import BuildOptions
 from engines.cli import _request, main, variants_from_arguments
 from engines.cli_options import CURVE_VARIANTS, parsed_arguments
+from engines.store import Step
 from export.errors import VariantError
 from export.variant import DEFAULT_VARIANTS
 from pruning.errors import PruningError
@@ -148,3 +149,26 @@ def test_tensorrt_options_reach_the_builder(tmp_path: Path) -> None:
         timing_cache=Path("times"),
         input_form="uint8",
     )
+
+
+@pytest.mark.parametrize(
+    ("backends", "option"),
+    [
+        (["onnxruntime"], ""),
+        (["tensorrt-rtx", "onnxruntime"], ""),
+        (["tensorrt"], " --backend tensorrt"),
+        (["onnxruntime-cuda", "tensorrt"], " --backend onnxruntime-cuda"),
+    ],
+)
+def test_next_command_names_a_backend_that_was_built_for(
+    backends: list[str],
+    option: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("engines.pipeline.build_engines", lambda *_, **__: (Step(tmp_path / "x.plan", True, 1),))
+    monkeypatch.setattr("engines.pipeline.missed_limits", lambda _: ())
+    checkpoint = write_checkpoint(tmp_path, contract_for_tests())
+    assert main(["--checkpoint", str(checkpoint), "--out", "runs/b5", "--backend", *backends]) == 0
+    assert capsys.readouterr().out.endswith(f"next: evaluate-engines runs/b5 --test DATA{option}\n")

@@ -120,6 +120,7 @@ def test_what_may_run_passes(
             gpu("8.9", cuda="12.8", driver="570.1"),
             "driver 570.1 .*CUDA 12.8.* update .* 580",
         ),
+        ("tensorrt_rtx", "1.7.1", {}, gpu("8.9", cuda="11.8"), "update the driver to 580 or later$"),
         (
             "tensorrt",
             "10.13.2",

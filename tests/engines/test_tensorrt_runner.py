@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from engines import tensorrt_runner
 from engines.cuda import DeviceLostError, DeviceMemoryError
 from export.errors import ArtifactError, BackendError
-from tests.engines.fake_tensorrt import COMPUTE_MS_PER_IMAGE, SCRATCH_BYTES_PER_IMAGE
+from tests.engines.fake_tensorrt import COMPUTE_MS_PER_IMAGE, SCRATCH_BYTES_PER_IMAGE, Context
 from tests.engines.host_cuda import HostCuda
 from tests.engines.pretended_gpu import (
     RELEASES,
@@ -26,7 +27,7 @@ from tests.engines.pretended_gpu import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -207,6 +208,33 @@ def test_queries_run_exactly_the_batch_they_get(batch: int, gpu: PretendedGpu) -
     assert_clean(gpu)
 
 
+@pytest.mark.parametrize("cold", [False, True])
+def test_what_happens_once_per_batch_size_is_in_no_query(
+    cold: bool, gpu: PretendedGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiling and capturing may take longer than the warm-up, and would then be among the steady times."""
+    once: list[float] = []
+
+    def noted(genuine: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*arguments: Any) -> Any:
+            result = genuine(*arguments)
+            once.append(time.perf_counter())
+            return result
+
+        return noting
+
+    monkeypatch.setattr(HostCuda, "captured", noted(HostCuda.captured))
+    monkeypatch.setattr(Context, "set_input_shape", noted(Context.set_input_shape))
+    with gpu.runner() as runner:
+        if cold:
+            runner.cold_start(gpu.images(1))
+        for size in (1, 3):
+            once.clear()
+            queries = list(islice(runner.queries(gpu.images(size)), 6))
+            assert max(once) < queries[0].started
+    assert_clean(gpu)
+
+
 def test_cold_start_comes_first_and_captures_nothing(gpu: PretendedGpu) -> None:
     with gpu.runner() as runner:
         cold = runner.cold_start(gpu.images(1))
@@ -220,12 +248,21 @@ def test_cold_start_comes_first_and_captures_nothing(gpu: PretendedGpu) -> None:
     assert_clean(gpu)
 
 
-def test_graphs_are_captured_once_per_slot_and_batch_size(tmp_path: Path) -> None:
-    with installed(PretendedGpu(tmp_path, "10", HostCuda())) as gpu:
+def test_graphs_are_captured_once_per_slot_until_another_batch_size_comes(tmp_path: Path) -> None:
+    captured = 0
+
+    class CountingCuda(HostCuda):
+        def captured(self, stream: int, enqueue: Callable[[], None]) -> int:
+            nonlocal captured
+            captured += 1
+            return super().captured(stream, enqueue)
+
+    with installed(PretendedGpu(tmp_path, "10", CountingCuda())) as gpu:
         with gpu.runner() as runner:
-            for size in (4, 2, 4, 2):
+            for size in (4, 4, 2, 4):
                 list(islice(runner.queries(gpu.images(size)), 6))
-            assert gpu.cuda.live.count("graph") == 4
+                assert gpu.cuda.live.count("graph") == 2
+            assert captured == 6
             assert runner.conditions["CUDA graph"] == "yes"
             assert "--useCudaGraph --includeDataTransfers" in runner.conditions["as"]
             assert runner.notes == ()
@@ -288,9 +325,10 @@ def test_batch_is_not_halved_below_the_profile(tmp_path: Path) -> None:
         assert_clean(gpu)
 
 
-def test_scratch_memory_is_saved_before_the_batch_is_halved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", ["10.0", "10"])
+def test_scratch_memory_is_saved_before_the_batch_is_halved(release: str, tmp_path: Path) -> None:
     cuda = HostCuda(memory_bytes=4 * SCRATCH_BYTES_PER_IMAGE + 2 * 4 * (IMAGE_BYTES + 4))
-    with installed(PretendedGpu(tmp_path, "10", cuda)) as gpu:
+    with installed(PretendedGpu(tmp_path, release, cuda)) as gpu:
         with gpu.runner(4) as runner:
             assert runner.largest_batch == 4
             assert runner.notes == ()
@@ -388,6 +426,13 @@ def test_plan_that_is_not_deserialized_quotes_tensorrt(gpu: PretendedGpu) -> Non
     with pytest.raises(
         BackendError, match=r"does not deserialize x.plan: Serialization assertion failed: plan is corr"
     ):
+        gpu.runner().__enter__()
+    assert_clean(gpu)
+
+
+def test_plan_that_the_memory_does_not_hold_is_not_called_broken(gpu: PretendedGpu) -> None:
+    gpu.cuda.device = HostCuda(memory_bytes=10).device
+    with pytest.raises(BackendError, match=r"OutOfMemory .*; end what else uses the GPU$"):
         gpu.runner().__enter__()
     assert_clean(gpu)
 
