@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/demo
-# The real TensorRT 8.6.0 wants CPython 3.10, so that it lives apart; where it does, the tests use it.
+# The real TensorRT 8.6.0 wants CPython 3.10, so that it lives apart; where it is complete, the tests use it.
 TENSORRT86 := .venv-tensorrt86
-export SIGNOFF_TENSORRT86_PYTHON ?= $(abspath $(wildcard $(TENSORRT86)/bin/python))
+export SIGNOFF_TENSORRT86_PYTHON ?= $(if $(wildcard $(TENSORRT86)/.installed),$(abspath $(TENSORRT86)/bin/python))
 
-.PHONY: demo test lint format clean tensorrt86
+.PHONY: demo test lint format clean pycuda tensorrt86
 
 demo: $(VENV)/.installed-run
 	$(BIN)/signoff-demo --out $(OUT)
@@ -23,6 +23,9 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Both let tests run that are skipped without them; `make test` needs neither.
+pycuda: $(VENV)/.installed-pycuda
 
 tensorrt86: $(TENSORRT86)/.installed
 
@@ -43,6 +46,11 @@ $(VENV)/.installed-dev: $(BIN)/python setup.cfg pyproject.toml
 	@echo 'installing into $(VENV): a few minutes, about 6 GB'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[workstation,cpu,rtx,dev]'
 	touch $@ $(VENV)/.installed-run
+
+$(VENV)/.installed-pycuda: tests/engines/pycuda.sh | $(VENV)/.installed-dev
+	@echo 'compiling PyCUDA for $(VENV): a few minutes'
+	tests/engines/pycuda.sh $(BIN)/python
+	touch $@
 
 $(TENSORRT86)/.installed: tests/engines/tensorrt86.sh
 	@echo 'installing into $(TENSORRT86): a minute, 1.3 GB'

@@ -1,14 +1,36 @@
 #!/usr/bin/env bash
 # Makes an environment with TensorRT 8.6.0, the newest classic TensorRT whose libraries are on PyPI, for CPython 3.10.
-#   tensorrt86.sh FOLDER        uses python3.10, or what PYTHON310 names; downloads 0.85 GB, takes 1.3 GB of disk
+#   tensorrt86.sh FOLDER        downloads 0.85 GB, takes 1.3 GB of disk
+#   tensorrt86.sh --check       only tells whether this machine has what that needs
+# It takes the CPython 3.10 that PYTHON310 names, else python3.10 on PATH, else one of pyenv's.
 # It serves tests/engines/test_tensorrt86.py up to the point where a GPU is needed.
 set -euo pipefail
-folder=${1:?usage: tensorrt86.sh FOLDER}
-python=${PYTHON310:-python3.10}
-"$python" -c 'import sys; sys.version_info[:2] == (3, 10) or sys.exit(1)' 2>/dev/null || {
-  echo "tensorrt86: $python is no CPython 3.10; name one with PYTHON310" >&2
-  exit 1
+
+cpython310() {
+  local python candidates=("${PYTHON310:-}")
+  if [ -z "${PYTHON310:-}" ]; then
+    # A shim of pyenv is on PATH even where it refuses to run, so that each is tried.
+    mapfile -t candidates < <(type -ap python3.10)
+    candidates+=("${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.10.*/bin/python3.10)
+  fi
+  for python in "${candidates[@]}"; do
+    if "$python" -c 'import ensurepip, sys, venv
+sys.exit(sys.version_info[:2] != (3, 10) or sys.implementation.name != "cpython")' 2>/dev/null; then
+      echo "$python"
+      return
+    fi
+  done
+  echo "${PYTHON310:-python3.10} is no CPython 3.10 with venv and pip; name one with PYTHON310" >&2
+  return 1
 }
+
+folder=${1:?usage: tensorrt86.sh FOLDER, or tensorrt86.sh --check}
+python=$(cpython310)
+for tool in gcc nm; do
+  type -p "$tool" >/dev/null || { echo "$tool is not installed" >&2; exit 1; }
+done
+[ "$folder" != --check ] || exit 0
+
 "$python" -m venv --clear "$folder"
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --only-binary=:all: \
   tensorrt==8.6.0 'numpy<2' tomli tqdm

@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from calibration.int8_recipe import Int8Recipe
+from engines import stages as stages_module
 from engines.backend import BuildOptions, backend_from_name
 from engines.onnxruntime_backend import OnnxRuntimeBackend
 from engines.run_folder import RunFolder
@@ -34,10 +35,13 @@ UINT8 = BuildOptions(input_form="uint8")
 CONTRACT = InputContract(64)
 
 
-def stages_of(folder: Path) -> Stages:
+@pytest.fixture
+def stages(fp32_model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
+    """Those of the network that `fp32_model` was exported from, which spares exporting it anew."""
+    monkeypatch.setattr(stages_module, "onnx_from_torch", lambda _: fp32_model)  # the stage compares it with PyTorch
     contract = contract_for_tests()
-    checkpoint = write_checkpoint(folder / "model", contract)
-    run = RunFolder(folder / "run")
+    checkpoint = write_checkpoint(tmp_path / "model", contract)
+    run = RunFolder(tmp_path / "run")
     store = ArtifactStore(contract.to_json())
     return Stages(run, store, StageInputs(checkpoint, contract, None), Int8Recipe(), PruningRecipe())
 
@@ -58,9 +62,8 @@ class SpyingBackend(OnnxRuntimeBackend):
         return super().build(onnx, engine, options)
 
 
-def test_engine_takes_pixels_and_scores_as_the_stored_graph(tmp_path: Path) -> None:
-    stages, backend = stages_of(tmp_path), SpyingBackend()
-    variant = variant_from_name("q16")
+def test_engine_takes_pixels_and_scores_as_the_stored_graph(stages: Stages) -> None:
+    backend, variant = SpyingBackend(), variant_from_name("q16")
     graph = stages.graph(variant)
     engine = stages.engine(variant, backend, UINT8)
     assert engine.facts["input"] == "uint8"
@@ -111,10 +114,9 @@ def test_leftovers_of_a_killed_build_are_no_obstacle(fp32_model: onnx.ModelProto
     assert not leftover.parent.exists()
 
 
-def test_form_is_part_of_an_engine_s_identity(tmp_path: Path) -> None:
+def test_form_is_part_of_an_engine_s_identity(stages: Stages) -> None:
     """ONNX Runtime's engines have no options of their own, and still each form is another engine."""
-    stages, variant = stages_of(tmp_path), variant_from_name("baseline")
-    backend = SpyingBackend()
+    backend, variant = SpyingBackend(), variant_from_name("baseline")
     keys = {}
     for form, expected_builds in (("float32", 1), ("uint8", 2), ("uint8", 2), ("float32", 3)):
         engine = stages.engine(variant, backend, BuildOptions(input_form=form))  # type: ignore[arg-type]
