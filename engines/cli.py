@@ -23,7 +23,6 @@ from pruning.recipe import PruningRecipe
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from engines.backend import BuildOptions
     from engines.pipeline import BuildRequest
@@ -79,20 +78,28 @@ def _source_pruning(name: str) -> Pruning | None:
 
 def _run(arguments: argparse.Namespace) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
-    from engines.pipeline import build_engines, calibration_stability, missed_limits
+    from engines.pipeline import build_engines, build_notes, calibration_stability, missed_limits
 
     request = _request(arguments)
     steps = build_engines(request, arguments.dry_run, announce=partial(print, flush=True))
     print(_table(steps, arguments.dry_run))
     if arguments.dry_run:
         return 0
-    print(f"run folder: {arguments.out}\nnext: {_next_command(arguments.out, request.backends)}")
+    for note in build_notes(request):
+        print(f"note: {note}")
+    print(f"run folder: {arguments.out}\nnext: {_next_command(request)}")
     if request.stability:
         print(_stability_table(calibration_stability(request)))
     missed = missed_limits(request)
     for sentence in missed:
         print(f"build-engines: limit missed: {sentence}", file=sys.stderr)
     return EXIT_LIMIT_MISSED if missed else 0
+
+
+def _next_command(request: BuildRequest) -> str:
+    # evaluate-engines runs those for ONNX Runtime if it is not told otherwise.
+    backend = "" if "onnxruntime" in request.backends else f" --backend {request.backends[0]}"
+    return f"evaluate-engines {request.out} --test DATA{backend}"
 
 
 def _request(arguments: argparse.Namespace) -> BuildRequest:
@@ -150,11 +157,6 @@ def _build_options(arguments: argparse.Namespace) -> BuildOptions:
         timing_cache=arguments.timing_cache,
         input_form=arguments.input,
     )
-
-
-def _next_command(out: Path, backends: Sequence[str]) -> str:
-    backend = "" if "onnxruntime" in backends else f" --backend {backends[0]}"  # that one is the default there
-    return f"evaluate-engines {out} --test DATA{backend}"
 
 
 def _table(steps: Sequence[Step], dry_run: bool) -> str:

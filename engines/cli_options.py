@@ -74,8 +74,8 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
         "--backend",
         nargs="+",
         metavar="NAME",
-        help="onnxruntime, tensorrt-rtx, tensorrt, onnxruntime-cuda, onnxruntime-tensorrt (default: the first, and the "
-        "second if installed)",
+        help="onnxruntime, onnxruntime-cuda, onnxruntime-tensorrt, tensorrt-rtx, tensorrt (default: onnxruntime, and "
+        "tensorrt-rtx if installed)",
     )
     group.add_argument("--dry-run", action="store_true", help="list what would be made or reused, and how large it is")
 

@@ -96,6 +96,20 @@ def missed_limits(request: BuildRequest) -> tuple[str, ...]:
     return tuple(f"{name}: {sentence}" for name, record in made.items() if record for sentence in record["missed"])
 
 
+def build_notes(request: BuildRequest) -> tuple[str, ...]:
+    """Returns what a user should know of the engines that were built, once for all engines that it holds for."""
+    run = RunFolder(request.out)
+    engines: dict[str, list[str]] = {}
+    for name in request.backends:
+        backend = backend_from_name(name)
+        for variant in request.variants:
+            facts = read_artifact(run.engine(variant.name, name, backend.suffix)).facts
+            rewritten = [f"rewritten: {facts['rewritten']}"] if "rewritten" in facts else []
+            for sentence in dict.fromkeys([*rewritten, *facts.get("warnings", ())]):
+                engines.setdefault(f"for {name}: {sentence}", []).append(variant.name)
+    return tuple(f"{', '.join(variants)} {sentence}" for sentence, variants in engines.items())
+
+
 def _build(request: BuildRequest, store: ArtifactStore) -> tuple[Step, ...]:
     run = RunFolder(request.out)
     backends = [backend_from_name(name) for name in request.backends]

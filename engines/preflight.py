@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engines.cuda_requirement import DRIVERS, cuda_major_of
 from engines.plan_origin import PORTABLE, plan_origin
+from engines.tensorrt_api import sm_versions
 from engines.tensorrt_module import tensorrt_module
 from export.errors import BackendError
 
@@ -56,7 +57,7 @@ def require_runnable(engine: Artifact, package: str, device: CudaDevice) -> None
             f"{name} was built with {built_with[:60]!r}, not for {_PRODUCTS[package]}; {_rebuild(package)}"
         )
     if package == "tensorrt_rtx":
-        _require_supported(name, _sm_versions(trt), device)  # first: no driver and no build makes up for it
+        _require_supported(name, sm_versions(trt), device)  # first: no driver and no build makes up for it
     _require_driver(package, installed, device)
     _require_release(name, origin, package, installed)
     if package == "tensorrt_rtx":
@@ -147,13 +148,6 @@ def _require_same_gpu(name: str, origin: PlanOrigin, device: CudaDevice) -> None
             f"{name} was built on {built_on[:80]!r}, and this is {here}; {_rebuild('tensorrt')} on this machine, or "
             "build with --hardware-compatible, which is slower but runs on any GPU from SM 8.0 on"
         )
-
-
-def _sm_versions(trt: object) -> tuple[str, ...]:
-    """Returns the SM versions that the installed TensorRT for RTX has a name for."""
-    names = [name[2:] for name in dir(getattr(trt, "ComputeCapability", None)) if name.startswith("SM")]
-    known = sorted((int(name[:-1]), int(name[-1])) for name in names if name.isdigit() and len(name) > 1)
-    return tuple(f"{major}.{minor}" for major, minor in known)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -60,6 +60,8 @@ class TensorRTApi:
             raise BackendError(
                 f"--sm is unsupported by {self.name}: it builds for the GPU of this machine; drop it for this backend"
             )
+        for capability in options.compute_capabilities:
+            self._require_known(capability)
         if options.version_compatible:
             self.flag("VERSION_COMPATIBLE")
 
@@ -107,10 +109,18 @@ class TensorRTApi:
         known = self.module.ComputeCapability
         config.num_compute_capabilities = len(capabilities)
         for index, capability in enumerate(capabilities):
-            member = getattr(known, "SM" + capability.replace(".", ""), None)
-            if member is None or not config.set_compute_capability(member, index):
-                names = ", ".join(sorted(name for name in dir(known) if name.startswith("SM")))
-                raise BackendError(f"{self.name} does not support SM {capability}; it knows {names}")
+            self._require_known(capability)
+            member = getattr(known, "SM" + capability.replace(".", ""))
+            if not config.set_compute_capability(member, index):
+                raise BackendError(f"{self.name} does not take SM {capability} together with the others; drop it")
+
+    def _require_known(self, capability: str) -> None:
+        known = sm_versions(self.module)
+        if capability not in known:
+            raise BackendError(
+                f"{self.name} does not support SM {capability}; pass --sm some of {' '.join(known)}, or build for that "
+                "GPU with --backend tensorrt on its machine"
+            )
 
     def node_of(self, error: Any, nodes: Sequence[str]) -> str:
         """Returns the name of the ONNX node that a parser error is about; 8.6 tells only its index."""
@@ -139,3 +149,10 @@ def api_from_module(module: Any) -> TensorRTApi:
         ahead_of_time=ahead_of_time,
         reports_progress=hasattr(module, "IProgressMonitor"),
     )
+
+
+def sm_versions(module: object) -> tuple[str, ...]:
+    """Returns the SM versions, such as `8.6`, that a TensorRT for RTX has a name for, the oldest first."""
+    names = [name[2:] for name in dir(getattr(module, "ComputeCapability", None)) if name.startswith("SM")]
+    known = sorted((int(name[:-1]), int(name[-1])) for name in names if name.isdigit() and len(name) > 1)
+    return tuple(f"{major}.{minor}" for major, minor in known)

@@ -116,11 +116,14 @@ def _x(row: LatencyRow) -> float:
 
 
 def _label_dots(axes: Axes, rows: Sequence[LatencyRow]) -> None:
-    """Writes each variant's name where it is inside and covers no dot and no other name, if there is such a place."""
+    """Writes each variant's name where it is inside and covers no dot and no other name, if there is such a place.
+
+    From left to right, so that names stand in the order of their dots; a line says which dot a name belongs to.
+    """
     dots = [axes.transData.transform((_x(row), row.variant.auc)) for row in rows]
     taken = [Bbox.from_bounds(x - 7, y - 7, 14, 14) for x, y in dots]
     inside = axes.get_window_extent()
-    for row in rows:
+    for row in sorted(rows, key=_x):
         costs = []
         for place in _PLACES:
             label = _label(axes, row, place)
@@ -130,6 +133,14 @@ def _label_dots(axes: Axes, rows: Sequence[LatencyRow]) -> None:
             costs.append(box.count_overlaps(taken) + is_outside)
         best = _label(axes, row, _PLACES[costs.index(min(costs))])
         taken.append(best.get_window_extent())
+        _draw_leader(axes, row, taken[-1])
+
+
+def _draw_leader(axes: Axes, row: LatencyRow, label: Bbox) -> None:
+    x, y = axes.transData.transform((_x(row), row.variant.auc))
+    nearest = min(max(x, label.x0), label.x1), min(max(y, label.y0), label.y1)
+    end_x, end_y = axes.transData.inverted().transform(nearest)
+    axes.add_line(Line2D([_x(row), end_x], [row.variant.auc, end_y], color="0.4", linewidth=0.7, zorder=2.5))
 
 
 def _label(axes: Axes, row: LatencyRow, place: tuple[float, float, str]) -> Annotation:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 EXIT_BAD_INPUT = 2
 EXIT_LIMIT_MISSED = 3
+# What the extra `workstation` installs; a device that only runs engines has none of it.
+WORKSTATION_PACKAGES = frozenset(
+    {"matplotlib", "nncf", "onnx", "onnxscript", "safetensors", "scipy", "timm", "torch", "zstandard"}
+)
 _ENVIRONMENT_ERRORS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again, it goes on where it stopped",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
@@ -51,6 +55,13 @@ def run_command(name: str, command: Callable[[], int]) -> int:
         message = str(error)
     except KeyboardInterrupt:
         message = "interrupted; nothing is half-written, run the same command again to go on"
+    except ModuleNotFoundError as error:
+        if error.name not in WORKSTATION_PACKAGES:
+            raise
+        message = (
+            f"the package {error.name} is not installed; run: pip install 'engine-signoff[workstation]' "
+            "(only evaluate-engines --scores-only does without)"
+        )
     except OSError as error:
         if error.errno not in _ENVIRONMENT_ERRORS:
             raise

@@ -116,6 +116,16 @@ def test_build_engines_refuses(
     assert not list(case.out.glob("engines/*"))
 
 
+def test_an_unsupported_gpu_is_told_before_anything_is_made(
+    case: SignoffCase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this platform")
+    for dry_run in ((), ("--dry-run",)):
+        assert case.build("--variants", "q16", "--backend", "tensorrt-rtx", "--sm", "9.0", *dry_run) == 2
+        assert "does not support SM 9.0; pass --sm some of 7.5 " in capsys.readouterr().err
+    assert not list(case.out.glob("*/*"))
+
+
 @pytest.mark.parametrize(
     ("backend", "package", "told"),
     [("tensorrt", "tensorrt", "pip install tensorrt"), ("tensorrt-rtx", "tensorrt_rtx", "engine-signoff[rtx]")],

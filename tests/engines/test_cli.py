@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engines.backend import BuildOptions
-from engines.cli import _request, main, variants_from_arguments
+from engines.backend import BuildOptions, backend_from_name
+from engines.cli import _next_command, _request, main, variants_from_arguments
 from engines.cli_options import CURVE_VARIANTS, parsed_arguments
-from engines.store import Step
-from export.errors import VariantError
+from engines.pipeline import build_notes
+from engines.run_folder import RunFolder
+from export.errors import BackendError, VariantError
+from export.sidecar import Recipe, make_artifact
 from export.variant import DEFAULT_VARIANTS
 from pruning.errors import PruningError
 from pruning.recipe import PruningRecipe
@@ -151,24 +154,48 @@ def test_tensorrt_options_reach_the_builder(tmp_path: Path) -> None:
     )
 
 
+def test_the_help_names_every_backend(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed_arguments(["--help"])
+    told = capsys.readouterr().out.replace(",", " ").split()
+    with pytest.raises(BackendError) as caught:
+        backend_from_name("?")
+    for name in str(caught.value).partition("one of ")[2].split(", "):
+        assert name in told
+
+
 @pytest.mark.parametrize(
-    ("backends", "option"),
+    ("backends", "expected"),
     [
-        (["onnxruntime"], ""),
-        (["tensorrt-rtx", "onnxruntime"], ""),
-        (["tensorrt"], " --backend tensorrt"),
-        (["onnxruntime-cuda", "tensorrt"], " --backend onnxruntime-cuda"),
+        (["onnxruntime"], "--test DATA"),
+        (["tensorrt-rtx", "onnxruntime"], "--test DATA"),
+        (["tensorrt-rtx"], "--test DATA --backend tensorrt-rtx"),
+        (["onnxruntime-cuda", "tensorrt"], "--test DATA --backend onnxruntime-cuda"),
     ],
 )
-def test_next_command_names_a_backend_that_was_built_for(
-    backends: list[str],
-    option: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr("engines.pipeline.build_engines", lambda *_, **__: (Step(tmp_path / "x.plan", True, 1),))
-    monkeypatch.setattr("engines.pipeline.missed_limits", lambda _: ())
-    checkpoint = write_checkpoint(tmp_path, contract_for_tests())
-    assert main(["--checkpoint", str(checkpoint), "--out", "runs/b5", "--backend", *backends]) == 0
-    assert capsys.readouterr().out.endswith(f"next: evaluate-engines runs/b5 --test DATA{option}\n")
+def test_the_next_command_evaluates_what_was_built(backends: list[str], expected: str, tmp_path: Path) -> None:
+    request = requested(tmp_path, "--backend", *backends)
+    assert _next_command(request) == f"evaluate-engines {tmp_path} {expected}"
+
+
+def test_what_a_user_should_know_of_the_engines_is_told_once(tmp_path: Path) -> None:
+    request = requested(tmp_path, "--backend", "onnxruntime", "tensorrt", "--variants", "baseline", "q16")
+    run = RunFolder(tmp_path)
+    for variant, backend, suffix, facts in (
+        ("baseline", "onnxruntime", ".onnx", {}),
+        ("q16", "onnxruntime", ".onnx", {}),
+        ("baseline", "tensorrt", ".plan", {"warnings": ["slow"], "rewritten": "a Gemm"}),
+        ("q16", "tensorrt", ".plan", {"warnings": ["slow", "cold", "slow"]}),
+    ):
+        recipe = Recipe("engine", {"onnx": "0" * 64}, {})
+        make_artifact(run.engine(variant, backend, suffix), recipe, partial(written, facts=facts))
+    assert build_notes(request) == (
+        "baseline for tensorrt: rewritten: a Gemm",
+        "baseline, q16 for tensorrt: slow",
+        "q16 for tensorrt: cold",
+    )
+
+
+def written(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    path.write_bytes(b"engine")
+    return facts

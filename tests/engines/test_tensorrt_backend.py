@@ -200,9 +200,11 @@ def test_ctrl_c_cancels_a_build(
 
 def test_unsupported_target_lists_those_that_are(rtx: Backend, fp32_model: onnx.ModelProto, tmp_path: Path) -> None:
     options = BuildOptions(compute_capabilities=("9.0",))
-    with pytest.raises(BackendError, match=r"does not support SM 9\.0; it knows .*SM89"):
+    with pytest.raises(BackendError, match=r"does not support SM 9\.0; pass --sm some of 7\.5 .*8\.9 12\.0"):
         rtx.build(saved(fp32_model, tmp_path / "m.onnx"), tmp_path / "m.plan", options)
     assert not (tmp_path / "m.plan").exists()
+    with pytest.raises(BackendError, match=r"does not support SM 9\.0"):  # so that it is told before hours of work
+        rtx.options_that_matter(options)
 
 
 def sparse_model(model: onnx.ModelProto) -> onnx.ModelProto:

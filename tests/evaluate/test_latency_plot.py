@@ -17,6 +17,8 @@ from tests.evaluate.reference import reference_record
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from matplotlib.axes import Axes
+
     from evaluate.record import ReportRecord
 
 VERMILION = (213, 94, 0)
@@ -64,6 +66,39 @@ def test_the_bytes_are_the_same_each_time_and_a_baseline_is_not_needed(tmp_path:
     assert first.size == second.size
 
 
+def axes_of(path: Path, record: ReportRecord, monkeypatch: pytest.MonkeyPatch) -> Axes:
+    figures: list[Figure] = []
+    monkeypatch.setattr(
+        "evaluate.latency_plot.Figure", lambda **kwargs: figures.append(Figure(**kwargs)) or figures[-1]
+    )
+    drawn(path, record)
+    figures[0].set_dpi(150)  # that of the file, which saving put back
+    figures[0].draw_without_rendering()
+    return figures[0].axes[0]
+
+
+def test_a_name_is_not_taken_for_that_of_a_dot_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record, latency = reference_record(), gpu_latency("q16")
+    batch = latency.batches[0]
+    times = {"slow": 0.294, "fast": 0.284, "middle": 0.290}
+    variants = tuple(
+        replace(
+            record.variants[1],
+            name=name,
+            latency=(replace(latency, batches=(replace(batch, latency=replace(batch.latency, median=time)),)),),
+        )
+        for name, time in times.items()
+    )
+    axes = axes_of(tmp_path / "plot.png", replace(record, variants=(record.variants[0], *variants)), monkeypatch)
+    boxes = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    assert sorted(boxes, key=lambda name: boxes[name].x0) == ["fast", "middle", "slow"]
+    ends = [axes.transData.transform(line.get_xydata()) for line in axes.lines]
+    for name, time in times.items():
+        dot = axes.transData.transform((time, record.variants[1].auc))
+        box = boxes[name].padded(3)  # of the 10 pixels or more between dot and name
+        assert any(np.allclose(end[0], dot) and box.contains(*end[-1]) for end in ends if len(end) == 2)
+
+
 def test_names_do_not_cover_one_another_even_where_dots_nearly_coincide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,14 +107,7 @@ def test_names_do_not_cover_one_another_even_where_dots_nearly_coincide(
         replace(record.variants[1], name=f"q16-{index}", auc=0.95 - 1e-5 * index, latency=(gpu_latency("q16"),))
         for index in range(4)
     )
-    figures: list[Figure] = []
-    monkeypatch.setattr(
-        "evaluate.latency_plot.Figure", lambda **kwargs: figures.append(Figure(**kwargs)) or figures[-1]
-    )
-    drawn(tmp_path / "plot.png", replace(record, variants=(record.variants[0], *twins)))
-    figures[0].set_dpi(150)  # that of the file, which saving put back
-    figures[0].draw_without_rendering()
-    axes = figures[0].axes[0]
+    axes = axes_of(tmp_path / "plot.png", replace(record, variants=(record.variants[0], *twins)), monkeypatch)
     boxes = [text.get_window_extent() for text in axes.texts]
     assert sorted(text.get_text() for text in axes.texts) == [variant.name for variant in twins]
     assert all(boxes[a].count_overlaps([boxes[b]]) == 0 for a in range(4) for b in range(a))

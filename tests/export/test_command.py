@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import configparser
 import errno
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from export.command import run_command
+from export.command import WORKSTATION_PACKAGES, run_command
 from export.errors import SignoffError
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ def raising(error: BaseException) -> Callable[[], int]:
     [
         (SignoffError("got a\nexpected b"), "got a expected b"),
         (KeyboardInterrupt(), "run the same command again"),
+        (ModuleNotFoundError("No module named 'onnx'", name="onnx"), "onnx is not installed; run: pip install 'engine"),
         (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "/x/y: the disk is full"),
         (OSError(errno.EACCES, "Permission denied"), "permission denied"),
     ],
@@ -39,7 +43,22 @@ def test_mendable_errors_are_one_line_and_code_2(
     assert captured.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("error", [RuntimeError("bug"), OSError(errno.EIO, "disk on fire")])
+def test_the_packages_of_a_workstation_are_those_of_its_extra() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[2] / "setup.cfg", encoding="utf-8")
+    extra = setup["options.extras_require"]["workstation"].split()
+    assert frozenset(re.split("[<>=,]", requirement)[0] for requirement in extra) == WORKSTATION_PACKAGES
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("bug"),
+        OSError(errno.EIO, "disk on fire"),
+        ModuleNotFoundError("No module named 'torch.moved'", name="torch.moved"),
+        ModuleNotFoundError("No module named 'engines.gone'", name="engines.gone"),
+    ],
+)
 def test_other_errors_keep_their_traceback(error: Exception) -> None:
     with pytest.raises(type(error)):
         run_command("build-engines", raising(error))
