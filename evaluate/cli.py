@@ -119,6 +119,7 @@ def _refuse_what_has_no_effect(parser: argparse.ArgumentParser, arguments: argpa
     if arguments.latency_batches and not arguments.latency:
         parser.error("--latency-batches says what --latency measures; pass --latency, too")
     if not arguments.from_scores:
+        _refuse_what_is_for_a_gpu(parser, arguments)
         return
     given = {
         "--batch-size": arguments.batch_size is not None,
@@ -130,6 +131,13 @@ def _refuse_what_has_no_effect(parser: argparse.ArgumentParser, arguments: argpa
     idle = [option for option, is_given in given.items() if is_given]
     if idle:
         parser.error(f"--from-scores runs no engine, so {', '.join(idle)} would have no effect; leave it out")
+
+
+def _refuse_what_is_for_a_gpu(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if arguments.gpu is not None and arguments.backend == "onnxruntime":
+        parser.error("--gpu would have no effect: --backend onnxruntime runs on the CPU; leave it out")
+    if arguments.no_cuda_graphs and not arguments.backend.startswith("tensorrt"):
+        parser.error(f"--no-cuda-graphs would have no effect: --backend {arguments.backend} uses none; leave it out")
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -23,7 +23,9 @@ def test_latency_is_off_unless_asked_for(options: tuple[str, ...], batches: tupl
 
 
 def test_options_reach_the_request() -> None:
-    request = request_from_arguments(parsed_arguments([*PATHS, "--gpu", "1", "--no-cuda-graphs"]))
+    request = request_from_arguments(
+        parsed_arguments([*PATHS, "--backend", "tensorrt", "--gpu", "1", "--no-cuda-graphs"])
+    )
     assert (request.gpu, request.cuda_graphs, request.batch_size, request.from_scores) == (1, False, 16, False)
     assert request_from_arguments(parsed_arguments(PATHS)).cuda_graphs
     assert request_from_arguments(parsed_arguments([*PATHS, "--from-scores"])).from_scores
@@ -39,6 +41,9 @@ def test_options_reach_the_request() -> None:
         (("--from-scores", "--latency"), "--from-scores runs no engine, so --latency would have no effect"),
         (("--from-scores", "--batch-size", "16"), "so --batch-size would have no effect"),
         (("--from-scores", "--gpu", "0", "--no-cuda-graphs"), "so --gpu, --no-cuda-graphs would have no effect"),
+        (("--gpu", "0"), "--gpu would have no effect: --backend onnxruntime runs on the CPU"),
+        (("--no-cuda-graphs",), "--no-cuda-graphs would have no effect: --backend onnxruntime uses none"),
+        (("--backend", "onnxruntime-cuda", "--gpu", "1", "--no-cuda-graphs"), "--backend onnxruntime-cuda uses none"),
         (("--from-scores", "--skip-unreadable"), "so --skip-unreadable would have no effect"),
     ],
 )
