@@ -6,14 +6,13 @@ import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import onnx
 import torch
 
 from pruning.record import Closeness, LayerPruning, PruningRecord, PruningStep
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import onnx
 
     from calibration.int8_images import Int8Images
     from export.checkpoint import Detector
@@ -61,6 +60,21 @@ class _Workshop:
         with torch.no_grad():
             module.classifier.bias += len(calls) / 100  # type: ignore[operator,union-attr]
         return replace(self.dense, module=module, sha256=""), pruning_record(pruning, self.recipe, self.stand_in.missed)
+
+
+def graph_of(detector: Detector, dense_graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Returns the graph of what was pruned here, without exporting it: that of the dense detector with another bias.
+
+    The stage that exports compares it with PyTorch, as any other.
+    """
+    graph = onnx.ModelProto()
+    graph.CopyFrom(dense_graph)
+    head = graph.graph.node[-1]
+    assert (head.op_type, len(head.input)) == ("Gemm", 2)  # the exporter leaves out the dense detector's bias, a zero
+    bias = detector.module.classifier.bias.detach().numpy()  # type: ignore[operator,union-attr]
+    head.input.append("classifier.bias")
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(bias, "classifier.bias"))
+    return graph
 
 
 def pruning_record(pruning: Pruning, recipe: PruningRecipe, missed: tuple[str, ...] = ()) -> PruningRecord:

@@ -24,7 +24,7 @@ from export.sidecar import read_artifact
 from export.variant import pruning_from_name, variant_from_name
 from pruning.recipe import PruningRecipe
 from tests.detectors import contract_for_tests
-from tests.engines.pruning_stand_in import MISSED, PruningStandIn, pruning_record
+from tests.engines.pruning_stand_in import MISSED, PruningStandIn, graph_of, pruning_record
 from tests.signoff_run import SignoffCase, write_case
 
 if TYPE_CHECKING:
@@ -32,11 +32,15 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    import onnx
+
 QUICK = ("--backend", "onnxruntime")
 
 
 @pytest.fixture
-def case(tmp_path: Path) -> SignoffCase:
+def case(tmp_path: Path, fp32_model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> SignoffCase:
+    """A run of the network that `fp32_model` was exported from, which spares exporting it and what is pruned anew."""
+    monkeypatch.setattr(stages_module, "onnx_from_torch", lambda detector: graph_of(detector, fp32_model))
     return write_case(tmp_path)
 
 
