@@ -102,12 +102,33 @@ def _next_command(request: BuildRequest) -> str:
     return f"evaluate-engines {request.out} --test DATA{backend}"
 
 
+def _require_tensorrt(arguments: argparse.Namespace, backends: Sequence[str]) -> None:
+    """Refuses options that only TensorRT's builders know where none of them builds."""
+    if any(backend.startswith("tensorrt") for backend in backends):
+        return
+    given = {
+        "--sm": arguments.sm,
+        "--timing-cache": arguments.timing_cache,
+        "--version-compatible": arguments.version_compatible,
+        "--hardware-compatible": arguments.hardware_compatible,
+        "--optimization-level": arguments.optimization_level is not None,
+    }
+    idle = [option for option, value in given.items() if value]
+    if idle:
+        raise SignoffError(
+            f"{', '.join(idle)} would have no effect on {', '.join(backends)}; leave it out, or build for --backend "
+            "tensorrt or tensorrt-rtx"
+        )
+
+
 def _request(arguments: argparse.Namespace) -> BuildRequest:
     from calibration.int8_recipe import Int8Recipe
     from engines.backend import default_backends
     from engines.pipeline import BuildRequest
     from export.contract import contract_from_toml
 
+    backends = tuple(arguments.backend or default_backends())
+    _require_tensorrt(arguments, backends)
     model_file = arguments.model or arguments.checkpoint.parent / "model.toml"
     return BuildRequest(
         out=arguments.out,
@@ -116,7 +137,7 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         variants=variants_from_arguments(
             arguments.variants, arguments.precision, arguments.pruning, arguments.pruning_curve
         ),
-        backends=tuple(arguments.backend or default_backends()),
+        backends=backends,
         calibration=arguments.calibration,
         calibration_images=arguments.calibration_images,
         seed=arguments.seed,

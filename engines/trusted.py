@@ -44,7 +44,7 @@ def trusted_bytes(engine: Artifact) -> bytes:
     if found != engine.sha256:
         raise ArtifactError(
             f"{engine.path} was changed after it was made (sha256 {found[:12]}, sidecar says {engine.sha256[:12]}); "
-            "delete it to have it rebuilt"
+            "delete it and run the command that made it to have it rebuilt"
         )
     return blob
 

@@ -177,7 +177,7 @@ def read_artifact(path: Path) -> Artifact:
     if found != recorded:
         raise ArtifactError(
             f"{path} was changed after it was made (sha256 {found[:12]}, sidecar says {recorded[:12]}); "
-            "delete it to have it rebuilt"
+            "delete it and run the command that made it to have it rebuilt"
         )
     return Artifact(path, recorded, recipe, facts, key)
 

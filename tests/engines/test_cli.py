@@ -11,7 +11,7 @@ from engines.cli import _next_command, _request, main, variants_from_arguments
 from engines.cli_options import CURVE_VARIANTS, parsed_arguments
 from engines.pipeline import build_notes
 from engines.run_folder import RunFolder
-from export.errors import BackendError, VariantError
+from export.errors import BackendError, SignoffError, VariantError
 from export.sidecar import Recipe, make_artifact
 from export.variant import DEFAULT_VARIANTS
 from pruning.errors import PruningError
@@ -140,7 +140,7 @@ def test_tensorrt_options_reach_the_builder(tmp_path: Path) -> None:
     assert requested(tmp_path).options == BuildOptions()
     options = ("--batch", "2,4,6", "--sm", "86", "8.9", "sm86", "--workspace", "64", "--optimization-level", "0")
     more = ("--timing-cache", "times", "--version-compatible", "--hardware-compatible", "--input", "uint8")
-    assert requested(tmp_path, *options, *more).options == BuildOptions(
+    assert requested(tmp_path, "--backend", "tensorrt", *options, *more).options == BuildOptions(
         2,
         4,
         6,
@@ -152,6 +152,17 @@ def test_tensorrt_options_reach_the_builder(tmp_path: Path) -> None:
         timing_cache=Path("times"),
         input_form="uint8",
     )
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--sm 8.6", "--timing-cache times", "--version-compatible", "--hardware-compatible", "--optimization-level 0"],
+)
+def test_options_of_tensorrt_are_refused_where_it_does_not_build(option: str, tmp_path: Path) -> None:
+    name = option.partition(" ")[0]
+    with pytest.raises(SignoffError, match=f"{name} would have no effect on onnxruntime, onnxruntime-cuda"):
+        requested(tmp_path, "--backend", "onnxruntime", "onnxruntime-cuda", *option.split())
+    requested(tmp_path, "--backend", "onnxruntime", "tensorrt", *option.split())
 
 
 def test_the_help_names_every_backend(capsys: pytest.CaptureFixture[str]) -> None:

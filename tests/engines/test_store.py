@@ -73,7 +73,7 @@ def test_dry_run_tells_what_is_reused(tmp_path: Path) -> None:
 def test_edited_artifact_stops_the_command(tmp_path: Path) -> None:
     ArtifactStore(CONTRACT).obtain(tmp_path / "x", recipe("a"), Writer("x"), 1)
     (tmp_path / "x").write_text("edited", encoding="utf-8")
-    with pytest.raises(ArtifactError, match="delete it to have it rebuilt"):
+    with pytest.raises(ArtifactError, match="delete it and run the command that made it"):
         ArtifactStore(CONTRACT).obtain(tmp_path / "x", recipe("a"), Writer("x"), 1)
 
 
