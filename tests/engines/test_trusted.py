@@ -39,9 +39,7 @@ def test_bytes_are_those_of_the_sidecar(engine: Artifact) -> None:
 def test_a_file_exchanged_after_it_was_checked_is_refused(engine: Artifact) -> None:
     checked = read_artifact(engine.path)
     engine.path.write_bytes(CONTENT[:-1] + b"!")
-    with pytest.raises(ArtifactError, match=r"changed after it was made .* delete it and run the command that made it"):
-        ArtifactError, match=r"was changed after it was made .* delete it and run the command that made it"
-    ):
+    with pytest.raises(ArtifactError, match=r"changed after it was made .* delete it and run the command"):
         trusted_bytes(checked)
 
 
