@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds PyCUDA from PyPI without a GPU and without the CUDA toolkit, and installs it for a Python:
-#   pycuda.sh PYTHON          a few minutes, 10 MB of downloads, 3 MB of disk
+#   pycuda.sh PYTHON          a few minutes, 10 MB of downloads, 10 MB of disk
 #   pycuda.sh --check PYTHON  only tells whether this machine has what that needs
 # Then tests/engines/test_cuda_seams.py runs through PyCUDA, too. Nothing else is installed or changed: PyCUDA's driver
 # module, all that this project uses, needs NumPy only.
