@@ -109,22 +109,27 @@ class OnnxEngineRunner:
     def _run(self, images: Images) -> tuple[NDArray[np.float32], Query]:
         if self._session is None:
             raise RuntimeError("OnnxEngineRunner.infer was called outside its 'with' block")
-        if self._binding is None:
-            started = time.perf_counter()
-            logits = self._session.run([OUTPUT_NAME], {INPUT_NAME: images})[0]
-            ended = time.perf_counter()
-            return np.asarray(logits, dtype=np.float32).reshape(-1), Query(started, ended, 1000 * (ended - started))
+        # Outside of the handler, which is for ONNX Runtime's errors alone.
+        given = images if self._binding is None else at_least(images, self._smallest_batch)
         try:
-            logits, query = self._binding.run(at_least(images, self._smallest_batch))
+            logits, query = self._timed(given) if self._binding is None else self._binding.run(given)
         except Exception as error:
             # ONNX Runtime's exceptions share no public base class besides Exception.
             told = " ".join(str(error).split())[:300]
             raise BackendError(
                 f"{self._provider.title} failed on {len(images)} images: {told}; try a smaller --batch-size"
             ) from error
+        if self._binding is None:
+            return logits, query
         if not self._placement:
             self._learn_placement()
         return logits[: len(images)], query
+
+    def _timed(self, images: Images) -> tuple[NDArray[np.float32], Query]:
+        started = time.perf_counter()
+        logits = self._session.run([OUTPUT_NAME], {INPUT_NAME: images})[0]
+        ended = time.perf_counter()
+        return np.asarray(logits, dtype=np.float32).reshape(-1), Query(started, ended, 1000 * (ended - started))
 
     def _enter_gpu(self, model: bytes, name: str) -> None:
         with ExitStack() as held:

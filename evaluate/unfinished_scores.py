@@ -70,10 +70,6 @@ class UnfinishedScores:
         with self._path.open("a", encoding="utf-8", newline="") as stream:
             stream.write(self._lines(scored))
 
-    def remove(self) -> None:
-        """Deletes the file, if there is one."""
-        self._path.unlink(missing_ok=True)
-
     def _read(self, samples: Sequence[Sample]) -> Iterator[ScoredSample]:
         rows = _rows(self._path)
         if next(rows, None) != ["recipe", self._key]:

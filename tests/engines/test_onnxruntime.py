@@ -108,6 +108,14 @@ def test_a_cpu_engine_scores_like_the_graph(
     assert conditions["threads"].endswith(f"{len(os.sched_getaffinity(0))} processors")
 
 
+def test_what_a_session_refuses_is_one_line(fp32_model: onnx.ModelProto, tmp_path: Path) -> None:
+    engine = built(fp32_model, tmp_path)
+    runner = backend_from_name("onnxruntime").runner(engine, RunOptions(2))
+    with runner, pytest.raises(BackendError, match="failed on 2 images: ") as caught:
+        runner.infer(np.zeros((2, 3, 7, 9), np.float32))
+    assert "\n" not in str(caught.value)
+
+
 def test_pixels_simply_work(tmp_path: Path) -> None:
     engine = built(pixel_model(), tmp_path)
     pixels = np.random.default_rng(1).integers(0, 256, (2, 4, 4, 3), np.uint8)
