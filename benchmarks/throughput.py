@@ -4,7 +4,7 @@
     python benchmarks/throughput.py runs/b5 --test data/test --variants baseline q8 --batch-sizes 1 16 --json OUT.json
     python benchmarks/throughput.py runs/b5 --test data/test --backend tensorrt
 
-The evaluation is what `evaluate-engines` does: decode, resize, normalize and run, the one while the other works. The
+The evaluation is what `evaluate-engines` does: decode, resize, normalize and run; on a GPU, all of it at a time. The
 bare loop runs the same engine on one batch that is in memory already: by a session of ONNX Runtime for that backend on
 the CPU, else by the runner's own queries, which are trtexec's. Both run the same number of batches per turn and who
 begins alternates; the ratio is the median of the turns. The machine should do nothing else meanwhile.
@@ -109,7 +109,7 @@ def _works(arguments: argparse.Namespace, backend: Backend) -> Iterator[tuple[st
             # Only whole batches, so that both loops do the same work; a set that is too small is read again.
             count = max(1, arguments.images // batch) * batch
             chosen = [samples[index % len(samples)] for index in range(count)]
-            yield name, Work(engine, chosen, spec.contract.input, batch)
+            yield name, Work(engine, chosen, spec.contract.input, batch, backend.on_cpu)
 
 
 def _row(name: str, work: Work, backend: Backend, turns: int, gpu: int) -> ThroughputRow:

@@ -30,12 +30,14 @@ class Work:
         samples: Images of a turn, whole batches of them.
         contract: The engine's input.
         batch: Images per inference.
+        in_bursts: How the images are read; see `BatchReader`.
     """
 
     engine: Artifact
     samples: Sequence[Sample]
     contract: InputContract
     batch: int
+    in_bursts: bool = False
 
     @property
     def batches(self) -> int:
@@ -44,7 +46,8 @@ class Work:
 
     def reader(self, samples: Sequence[Sample]) -> BatchReader:
         """Returns a reader as an evaluation has it."""
-        return BatchReader(samples, self.contract, self.batch, form=self.engine.facts.get("input", "float32"))
+        form = self.engine.facts.get("input", "float32")
+        return BatchReader(samples, self.contract, self.batch, form=form, in_bursts=self.in_bursts)
 
     def one_batch(self) -> Images:
         """Returns the first batch."""

@@ -1,10 +1,10 @@
-"""Batches of network inputs, decoded by threads ahead of the consumer in bounded memory."""
+"""Batches of network inputs, decoded by threads in bounded memory: ahead of the consumer, or between its batches."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, cast
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Decoding and resizing leave Python's lock, so that threads share the work; more than a few outrun any consumer.
 _MOST_WORKERS = 8
+# Images in a burst, if a batch has fewer: so many that all workers have something to do, so few that they fit anywhere.
+_BURST = 32
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,12 @@ class Batch:
 
 
 class BatchReader:
-    """Iterates over samples in order; decoding overlaps with whatever the consumer does.
+    """Iterates over samples in order.
 
-    At most two batches are decoded ahead, so memory grows neither with the number of samples nor with the workers.
+    Decoding overlaps with what the consumer does, at most two batches ahead. A consumer that computes on every
+    processor loses by that: each of its operators waits for the thread whose processor decodes. For such a one, a burst
+    of images is decoded while it waits, one batch or 32 images, and none beside it. Either way, memory grows neither
+    with the number of samples nor with the workers.
 
     Args:
         samples: What to read.
@@ -50,6 +55,7 @@ class BatchReader:
         workers: Threads that decode; None is one per processor, up to 8.
         skip_unreadable: Leaves images out that do not decode instead of stopping.
         form: What the consumer takes: normalized images, or pixels for a graph that normalizes by itself.
+        in_bursts: Decodes only while the consumer waits.
 
     Attributes:
         unreadable: The samples left out so far; stays empty unless `skip_unreadable` is set.
@@ -63,6 +69,7 @@ class BatchReader:
         workers: int | None = None,
         skip_unreadable: bool = False,
         form: InputForm = "float32",
+        in_bursts: bool = False,
     ) -> None:
         self._samples = samples
         self._contract = contract
@@ -70,6 +77,8 @@ class BatchReader:
         self._workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
         self._skip_unreadable = skip_unreadable
         self._form = form
+        self._in_bursts = in_bursts
+        self._most_pending = max(batch_size, _BURST) if in_bursts else 2 * batch_size
         self.unreadable: list[Sample] = []
 
     def __len__(self) -> int:
@@ -99,13 +108,16 @@ class BatchReader:
         pending: deque[tuple[Sample, Future[Images]]] = deque()
         with ThreadPoolExecutor(self._workers, thread_name_prefix="decode") as pool:
             try:
-                for sample in islice(remaining, 2 * self._batch_size):
-                    pending.append((sample, self._submit(pool, sample)))
-                while pending:
+                while True:
+                    if not (self._in_bursts and pending):
+                        missing = islice(remaining, self._most_pending - len(pending))
+                        pending.extend((sample, self._submit(pool, sample)) for sample in missing)
+                    if self._in_bursts:
+                        wait(future for _, future in pending)
+                    if not pending:
+                        return
                     sample, future = pending.popleft()
                     image = self._result(sample, future)
-                    for upcoming in islice(remaining, 1):
-                        pending.append((upcoming, self._submit(pool, upcoming)))
                     if image is not None:
                         yield sample, image
             finally:
@@ -127,4 +139,4 @@ class BatchReader:
 
 
 def _stacked(images: list[Images]) -> Images:
-    return cast("Images", np.stack(images))
+    return cast("Images", np.stack(images) if len(images) > 1 else images[0][np.newaxis])

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from calibration.samples import Sample
     from engines.engine_runner import EngineRunner
     from evaluate.session import Session
-    from export.contract import InputContract
     from export.sidecar import Artifact
     from export.variant import Variant
 
@@ -86,10 +85,8 @@ def backend_label(session: Session) -> str:
     return f"{session.backend.name} {next(iter(session.backend.versions().values()))}"
 
 
-def reader_of_engine(
-    engine: Artifact, samples: Sequence[Sample], contract: InputContract, batch_size: int, skip_unreadable: bool
-) -> BatchReader:
-    """Returns a reader of images in the form that an engine takes.
+def reader_of_engine(session: Session, engine: Artifact, samples: Sequence[Sample], batch_size: int) -> BatchReader:
+    """Returns a reader of images in the form that an engine takes, which leaves the processors to an engine on them.
 
     Raises:
         ArtifactError: The engine takes a form that this release does not know.
@@ -98,7 +95,14 @@ def reader_of_engine(
     if form not in get_args(InputForm):
         known = " or ".join(get_args(InputForm))
         raise ArtifactError(f"{engine.path.name} takes {form!r} images; expected {known}: build it again")
-    return BatchReader(samples, contract, batch_size, skip_unreadable=skip_unreadable, form=form)
+    return BatchReader(
+        samples,
+        session.spec.contract.input,
+        batch_size,
+        skip_unreadable=session.request.skip_unreadable,
+        form=form,
+        in_bursts=session.backend.on_cpu,
+    )
 
 
 def _scored(
@@ -113,8 +117,7 @@ def _scored(
     scored = list(unfinished.resumed(samples, batch_size, skip))
     if scored:
         session.announce(f"going on after {len(scored)} of {len(samples)} images of {variant.name}")
-    contract = session.spec.contract.input
-    reader = reader_of_engine(engine, samples[len(scored) :], contract, batch_size, skip)
+    reader = reader_of_engine(session, engine, samples[len(scored) :], batch_size)
     try:
         for batch, logits in scored_batches(runner.infer_each, reader, f"scoring {variant.name}"):
             done = _with_those_between(samples[len(scored) :], batch, logits)

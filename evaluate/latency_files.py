@@ -98,9 +98,7 @@ def first_images(session: Session, engine: Artifact, count: int) -> Images:
         ImageError: One does not decode, and such images are not to be skipped.
     """
     samples = session.samples
-    reader = reader_of_engine(
-        engine, samples.samples, session.spec.contract.input, count, session.request.skip_unreadable
-    )
+    reader = reader_of_engine(session, engine, samples.samples, count)
     batches: Generator[Batch, None, None] = (batch for batch in reader)
     with closing(batches):
         first = next(batches, None)

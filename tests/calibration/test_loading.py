@@ -29,9 +29,13 @@ def samples(tmp_path: Path) -> tuple[Sample, ...]:
     return samples_from_celeb_df(write_tree(tmp_path, 0, videos=3, frames=2)).samples
 
 
+@pytest.mark.parametrize("in_bursts", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 18, 100])
-def test_batches_are_the_images_in_order(samples: tuple[Sample, ...], batch_size: int) -> None:
-    reader = BatchReader(samples, CONTRACT, batch_size)
+def test_batches_are_the_images_in_order(
+    samples: tuple[Sample, ...], batch_size: int, in_bursts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "_BURST", 7)
+    reader = BatchReader(samples, CONTRACT, batch_size, in_bursts=in_bursts)
     batches = list(reader)
     assert len(batches) == len(reader) == -(-18 // batch_size)
     assert tuple(sample for batch in batches for sample in batch.samples) == samples
@@ -48,11 +52,12 @@ def test_pixels_are_read_for_graphs_that_normalize_themselves(samples: tuple[Sam
     np.testing.assert_array_equal(images, np.stack([pixels_from_file(sample.path, CONTRACT) for sample in samples]))
 
 
-def test_unreadable_image_stops_the_reader_unless_it_may_skip(samples: tuple[Sample, ...]) -> None:
+@pytest.mark.parametrize("in_bursts", [False, True])
+def test_unreadable_image_stops_the_reader_unless_it_may_skip(samples: tuple[Sample, ...], in_bursts: bool) -> None:
     samples[7].path.write_bytes(samples[7].path.read_bytes()[:60])
     with pytest.raises(ImageError, match="cannot decode"):
-        list(BatchReader(samples, CONTRACT, 4))
-    reader = BatchReader(samples, CONTRACT, 4, skip_unreadable=True)
+        list(BatchReader(samples, CONTRACT, 4, in_bursts=in_bursts))
+    reader = BatchReader(samples, CONTRACT, 4, skip_unreadable=True, in_bursts=in_bursts)
     for _ in range(2):
         read = [sample for batch in reader for sample in batch.samples]
         assert read == [*samples[:7], *samples[8:]]
@@ -78,6 +83,26 @@ def test_decoding_runs_at_most_two_batches_ahead(samples: tuple[Sample, ...], mo
         assert decoded.acquire(timeout=10)
     # Two images were handed out, so that at most two batches of two besides them may have been started.
     assert count <= 6
+
+
+@pytest.mark.parametrize(("batch_size", "burst", "expected"), [(2, 6, 6), (6, 4, 6), (4, 6, 6), (1, 100, 18)])
+def test_bursts_are_decoded_only_while_the_consumer_waits(
+    samples: tuple[Sample, ...], batch_size: int, burst: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[Path] = []
+
+    def counting(path: Path, contract: InputContract) -> NDArray[np.float32]:
+        decoded.append(path)
+        return array_from_file(path, contract)
+
+    monkeypatch.setattr(loading, "array_from_file", counting)
+    monkeypatch.setattr(loading, "_BURST", burst)
+    handed_out = 0
+    for batch in BatchReader(samples, CONTRACT, batch_size, in_bursts=True):
+        handed_out += len(batch.samples)
+        bursts = -(-handed_out // expected)
+        # Whatever is under way would add to this list sooner or later; a whole burst is done before a batch comes out.
+        assert len(decoded) == min(bursts * expected, len(samples))
 
 
 def test_abandoned_reader_ends_its_threads(samples: tuple[Sample, ...]) -> None:
