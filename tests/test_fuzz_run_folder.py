@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MUTATED = 40
-FRESH = secrets.randbelow(1 << 32)  # in the name of the test, so that a failure can be repeated
+# Drawn anew in every run; a failure shows it, and the name is the same for all processes that share the tests.
+FRESH = pytest.param(secrets.randbelow(1 << 32), id="fresh")
 
 
 @pytest.fixture(scope="module")

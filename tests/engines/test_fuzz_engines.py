@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 PACKAGE = "tensorrt_rtx"
 MUTATED = 300
-FRESH = secrets.randbelow(1 << 32)  # in the name of the test, so that a failure can be repeated
+# Drawn anew in every run; a failure shows it, and the name is the same for all processes that share the tests.
+FRESH = pytest.param(secrets.randbelow(1 << 32), id="fresh")
 # What a plan computes plays no part here; of a small network it is built, written and damaged quickly.
 GRAPH = """
 <ir_version: 8, opset_import: ["": 17]>
