@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from calibration.int8_record import Int8Record  # noqa: TC001  # decoding resolves the fields' types
 from engines.latency import LatencyRecord  # noqa: TC001  # as above
+from evaluate.cam_agreement import CamAgreement  # noqa: TC001  # as above
 from evaluate.decoding import decoded_from_json
 from evaluate.facts import CalibrationFacts, DatasetFacts  # noqa: TC001  # as above
+from evaluate.ladder import LadderStep  # noqa: TC001  # as above
 from evaluate.metrics import ConfusionCounts, RocCurve  # noqa: TC001  # as above
 from evaluate.selection import Outcome  # noqa: TC001  # as above
+from evaluate.statistics.auc_interval import AucDifference, AucEstimate  # noqa: TC001  # as above
+from evaluate.statistics.drift import Drift  # noqa: TC001  # as above
+from evaluate.statistics.operating_point import OperatingPoint  # noqa: TC001  # as above
+from evaluate.statistics.quality import Quality  # noqa: TC001  # as above
+from evaluate.statistics.slices import Slice  # noqa: TC001  # as above
 from export.errors import ArtifactError
 from export.sidecar import read_json, write_json
 from pruning.record import PruningRecord  # noqa: TC001  # as above
@@ -18,7 +25,9 @@ from pruning.record import PruningRecord  # noqa: TC001  # as above
 if TYPE_CHECKING:
     from pathlib import Path
 
-REPORT_SCHEMA = 4
+    from evaluate.statistics.operating_point import ThresholdOrigin
+
+REPORT_SCHEMA = 5
 BYTES_PER_MIB = 1 << 20
 BASELINE = "baseline"
 
@@ -52,6 +61,86 @@ class EngineFile:
     def size_mib(self) -> float:
         """Size in MiB."""
         return self.size_bytes / BYTES_PER_MIB
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video of the test set; the scores of all variants are in the order of these.
+
+    Attributes:
+        sample: Its name in the report.
+        is_fake: Its label.
+        cluster: What it is resampled with; see `evaluate.statistics.clusters`.
+        attributes: What slices are made by, such as `folder` -> `YouTube-real`.
+    """
+
+    sample: str
+    is_fake: bool
+    cluster: str
+    attributes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ValidationFacts:
+    """The labelled videos that thresholds were fitted to.
+
+    Attributes:
+        root: Their folder.
+        sha256: Digest of names, labels and contents.
+        fake_videos: Number of fake videos.
+        real_videos: Number of real videos.
+        is_calibration_set: Whether they are what INT8 was calibrated on.
+    """
+
+    root: str
+    sha256: str
+    fake_videos: int
+    real_videos: int
+    is_calibration_set: bool
+
+
+@dataclass(frozen=True)
+class GallerySample:
+    """A video with its picture and its heatmap by every source model.
+
+    Attributes:
+        sample: Its name.
+        picture: Path of the face relative to the report's folder.
+        heatmaps: Source model -> path of its heatmap relative to the report's folder.
+    """
+
+    sample: str
+    picture: str
+    heatmaps: dict[str, str]
+
+
+@dataclass(frozen=True)
+class VariantStatistics:
+    """What the scores of a variant say, beyond the reference's columns.
+
+    Attributes:
+        scores: Scores in the order of the record's videos.
+        auc: AUC with its intervals.
+        difference: Against the baseline; None for the baseline itself and without one.
+        quality: Metrics of the videos.
+        frame_quality: The same of the single frames.
+        operating_points: Decisions at 0.5 and, with a validation set, at the frozen and the refitted threshold.
+        drift: Scores against the baseline's; None for the baseline itself and without one.
+        slices: Parts of the test set.
+    """
+
+    scores: tuple[float, ...]
+    auc: AucEstimate
+    difference: AucDifference | None
+    quality: Quality
+    frame_quality: Quality
+    operating_points: tuple[OperatingPoint, ...]
+    drift: Drift | None
+    slices: tuple[Slice, ...]
+
+    def at(self, origin: ThresholdOrigin) -> OperatingPoint | None:
+        """Returns the operating point of a threshold of this origin, if there is one."""
+        return next((point for point in self.operating_points if point.origin == origin), None)
 
 
 @dataclass(frozen=True)
@@ -106,6 +195,10 @@ class VariantResult:
         int8: What the making of its INT8 weights measured; None where it has none.
         pruning: What the pruning of its source model did and measured; None for the dense model.
         latency: How long its engines take, one record per backend that was measured.
+        statistics: What its scores say beyond the columns above.
+        ladder: AUC stage by stage, from the checkpoint to the engine; empty if that was not asked for.
+        cam_agreement: Whether its source model looks where the dense one does; None for the dense model itself.
+        digests: Name of an artifact, such as `engine` or `graph` -> sha256.
     """
 
     name: str
@@ -125,6 +218,10 @@ class VariantResult:
     int8: Int8Record | None = None
     pruning: PruningRecord | None = None
     latency: tuple[LatencyRecord, ...] = ()
+    statistics: VariantStatistics | None = None
+    ladder: tuple[LadderStep, ...] = ()
+    cam_agreement: CamAgreement | None = None
+    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def size_mib(self) -> float:
@@ -153,6 +250,11 @@ class ReportRecord:
         variants: Rows of the report, in order.
         heatmap_limit: |contribution| at which the heatmaps' colour saturates; None where none was drawn.
         warnings: What a reader must know before trusting a number, one sentence each.
+        videos: The test set's videos.
+        validation: What thresholds were fitted to; None if there was nothing to fit them to.
+        gallery: Videos with pictures, for the page.
+        is_partial: Whether videos are missing for some variant, which `--allow-partial` let pass.
+        digests: Name of an artifact that all variants share, such as `checkpoint` -> sha256.
         schema_version: Version of this layout.
     """
 
@@ -167,6 +269,11 @@ class ReportRecord:
     variants: tuple[VariantResult, ...]
     heatmap_limit: float | None = None
     warnings: tuple[str, ...] = ()
+    videos: tuple[Video, ...] = ()
+    validation: ValidationFacts | None = None
+    gallery: tuple[GallerySample, ...] = ()
+    is_partial: bool = False
+    digests: dict[str, str] = field(default_factory=dict)
     schema_version: int = REPORT_SCHEMA
 
     @property

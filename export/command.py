@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 EXIT_BAD_INPUT = 2
 EXIT_LIMIT_MISSED = 3
+EXIT_INCONCLUSIVE = 4
 # What the extra `workstation` installs; a device that only runs engines has none of it.
 WORKSTATION_PACKAGES = frozenset(
-    {"matplotlib", "nncf", "onnx", "onnxscript", "safetensors", "scipy", "timm", "torch", "zstandard"}
+    {"jinja2", "matplotlib", "nncf", "onnx", "onnxscript", "safetensors", "scipy", "timm", "torch", "zstandard"}
 )
 _ENVIRONMENT_ERRORS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again, it goes on where it stopped",
