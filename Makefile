@@ -13,7 +13,7 @@ demo: $(VENV)/.installed-run
 	$(BIN)/signoff-demo --out $(OUT)
 
 test: lint $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

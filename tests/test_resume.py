@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.signoff_run import DONE, LENIENT, SignoffCase, write_case
 
@@ -33,8 +34,9 @@ def start(case: SignoffCase, command: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Sums depend on the number of threads; this process has two, see conftest.
-        env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"} | {"OMP_NUM_THREADS": "2"},
+        # Sums depend on the number of threads, so both processes have as many.
+        env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+        | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
         preexec_fn=accept_interrupts,
     )
 
