@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from export.checkpoint import Detector
 
-# Several processes share the tests (`make test`); more threads than processors would only make them wait for each other.
+# Several processes share the tests (`make test`); more threads than processors would make them wait for each other.
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that; some tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
