@@ -19,6 +19,8 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=benchmarks $(BIN)/mypy -p peers
+	MYPYPATH=benchmarks $(BIN)/mypy benchmarks/*.py
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

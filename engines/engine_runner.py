@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from export.runner import Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -97,7 +97,7 @@ class EngineRunner(Runner, Protocol):
         """Yields the fake logits (N,) of each batch in order; may take up to two batches ahead of what it yielded."""
         ...
 
-    def queries(self, images: Images) -> Iterator[Query]:
+    def queries(self, images: Images) -> Generator[Query, None, None]:
         """Runs one batch again and again, as fast as the device takes it, and yields each query once it is done.
 
         The iterator is endless; closing it waits for what is in flight.

@@ -22,7 +22,7 @@ from export.contract import INPUT_NAME, OUTPUT_NAME
 from export.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -97,7 +97,7 @@ class OnnxEngineRunner:
         """Yields the logits of each batch."""
         return map(self.infer, batches)
 
-    def queries(self, images: Images) -> Iterator[Query]:
+    def queries(self, images: Images) -> Generator[Query, None, None]:
         """Times the call of ONNX Runtime, and on a GPU each copy; the host waits for one before it begins the next."""
         while True:
             yield self._run(images)[1]
