@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from engines.engine_runner import ColdStart, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
     import numpy as np
@@ -44,7 +44,7 @@ class ScriptedRunner:
     def infer_each(self, batches: Iterable[Images]) -> Iterator[NDArray[np.float32]]:
         raise NotImplementedError
 
-    def queries(self, images: Images) -> Iterator[Query]:
+    def queries(self, images: Images) -> Generator[Query, None, None]:
         self.calls.append(f"queries {len(images)}")
         try:
             for query in self.script(len(images)):

@@ -21,7 +21,7 @@ from export.variant import Precision, variant_from_name
 from tests.detectors import contract_for_tests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -119,7 +119,7 @@ class PipelinedRunner:
                 yield in_flight.popleft()
         yield from in_flight
 
-    def queries(self, images: Images) -> Iterator[Query]:
+    def queries(self, images: Images) -> Generator[Query, None, None]:
         moment = 0.0
         while True:
             yield Query(moment, moment + 0.1, 100.0)
