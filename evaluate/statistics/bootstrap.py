@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from evaluate.statistics.labelled_scores import LabelledScores
 
 SMALLEST_REPLICATES = 100
-# Numbers in a block's largest array: 32 MiB of them.
-_BLOCK = 1 << 22
+# Numbers in a block's largest array: 8 MiB of them.
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
