@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from evaluate.metrics import roc_auc
 from evaluate.record import BASELINE
 from evaluate.statistics.auc_interval import auc_estimates
 from evaluate.statistics.noninferiority import noninferiority_of_all
-from evaluate.verdict.grade_text import confidence_text, undecided_text
+from evaluate.verdict.grade_text import confidence_text, more_videos_text
 from evaluate.verdict.verdict import Finding
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from evaluate.verdict.evidence import Evidence
 
 POWER = 0.80
+IDENTICAL = "scores every video exactly as the baseline does"
+_REPLICATES = 2000
+# An AUC cannot lose more than 1; a growth of the error may allow more.
+_LARGEST_MARGIN = 1 - 1e-9
 _UNITS: dict[str, Callable[[float], float]] = {
     "max_auc_drop": lambda _: 1.0,
     "max_relative_auc_drop": lambda auc: auc,
@@ -60,8 +65,9 @@ def auc_drop_findings(evidence: Evidence, limit: str, allowed: Mapping[str, floa
         evidence.rows(others),
         baseline,
         evidence.clusters,
-        [allowed[name] * unit for name in others],
+        [min(allowed[name] * unit, _LARGEST_MARGIN) for name in others],
         evidence.confidence,
+        _replicates(evidence.confidence, len(others)),
     )
     for name, comparison in zip(others, compared, strict=True):
         findings[name] = _of_drop(evidence, limit, allowed[name], unit, comparison)
@@ -82,11 +88,17 @@ def min_auc_findings(evidence: Evidence, allowed: Mapping[str, float]) -> dict[s
         return {}
     # The ends of a two-sided interval of 90 % are one-sided bounds of 95 %.
     two_sided = 2 * evidence.confidence - 1
-    estimates = auc_estimates(evidence.is_fake, evidence.rows(list(allowed)), evidence.clusters, two_sided)
+    replicates = _replicates(evidence.confidence, 1)
+    estimates = auc_estimates(evidence.is_fake, evidence.rows(list(allowed)), evidence.clusters, two_sided, replicates)
     return {
         name: _of_auc(evidence, limit, estimate.value, estimate.quoted)
         for (name, limit), estimate in zip(allowed.items(), estimates, strict=True)
     }
+
+
+def _replicates(confidence: float, bounds: int) -> int:
+    """Returns enough bootstrap replicates for the furthest bound that Holm's procedure may ask for."""
+    return max(_REPLICATES, math.ceil(bounds / (1 - confidence)) + 1)
 
 
 def _of_drop(evidence: Evidence, limit: str, allowed: float, unit: float, comparison: NonInferiority) -> Finding:
@@ -101,14 +113,16 @@ def _of_drop(evidence: Evidence, limit: str, allowed: float, unit: float, compar
     elif comparison.grade == "FAIL":
         reason = f"{lost}; {sure} at least {least:.4f}, beyond the limit of {kept}"
     else:
-        undecided = undecided_text(f"{evidence.videos:,} videos", comparison.videos_needed, "videos")
+        undecided = f"{evidence.videos:,} videos do not decide"
         reason = f"{lost}; {sure} from {least:.4f} to {most:.4f}, around the limit of {kept}: {undecided}"
+        more = more_videos_text(comparison.videos_needed, "videos", evidence.videos)
+        return Finding(limit, allowed, drop, most, comparison.grade, reason, more)
     bound = least if comparison.grade == "FAIL" else most
     return Finding(limit, allowed, drop, bound, comparison.grade, reason)
 
 
 def _identical(limit: str, allowed: float) -> Finding:
-    return Finding(limit, allowed, 0.0, None, "PASS", "scores every video exactly as the baseline does")
+    return Finding(limit, allowed, 0.0, None, "PASS", IDENTICAL)
 
 
 def _without_unit(limit: str, allowed: float) -> Finding:
@@ -127,9 +141,10 @@ def _of_auc(evidence: Evidence, allowed: float, auc: float, bounds: Interval) ->
         reason = f"{measured}; {sure} at most {bounds.high:.4f}, below the limit of {allowed:.4f}"
         return Finding("min_auc", allowed, auc, bounds.high, "FAIL", reason)
     needed = _videos_for_auc(evidence, allowed, auc, bounds)
-    undecided = undecided_text(f"{evidence.videos:,} videos", needed, "videos")
-    reason = f"{measured}; {sure} between {bounds.low:.4f} and {bounds.high:.4f}, around {allowed:.4f}: {undecided}"
-    return Finding("min_auc", allowed, auc, bounds.low, "INCONCLUSIVE", reason)
+    around = f"from {bounds.low:.4f} to {bounds.high:.4f}, around the limit of {allowed:.4f}"
+    reason = f"{measured}; {sure} {around}: {evidence.videos:,} videos do not decide"
+    more = more_videos_text(needed, "videos", evidence.videos)
+    return Finding("min_auc", allowed, auc, bounds.low, "INCONCLUSIVE", reason, more)
 
 
 def _videos_for_auc(evidence: Evidence, allowed: float, auc: float, bounds: Interval) -> float | None:

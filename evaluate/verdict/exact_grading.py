@@ -66,19 +66,25 @@ def _of_cam(allowed: float, variant: VariantResult) -> Finding | None:
     return _finding("max_cam_drift", allowed, agreement.drift, what)
 
 
-def _of_slices(limit: str, allowed: float, variant: VariantResult) -> Finding | None:
-    if variant.statistics is None:
-        return None
-    slices = [part for part in variant.statistics.slices if part.fakes + part.reals >= SMALLEST_SLICE]
+def worst_slice(limit: str, variant: VariantResult) -> Slice | None:
+    """Returns the slice that a limit on slices is about, among those large enough; None for another limit."""
+    slices = variant.statistics.slices if variant.statistics else ()
+    large = [part for part in slices if part.fakes + part.reals >= SMALLEST_SLICE]
     if limit == "min_slice_auc":
-        worst = min(slices, key=lambda part: part.auc, default=None)
-        if worst is None:
-            return None
-        return _finding(limit, allowed, worst.auc, f"AUC {worst.auc:.4f} of the worst slice, {slice_text(worst)}")
-    drops = [(-part.auc_diff, part) for part in slices if part.auc_diff is not None]
-    if not drops:
+        return min(large, key=lambda part: part.auc, default=None)
+    if limit == "max_slice_auc_drop":
+        compared = [(part.auc_diff, part) for part in large if part.auc_diff is not None]
+        return min(compared, key=lambda entry: entry[0])[1] if compared else None
+    return None
+
+
+def _of_slices(limit: str, allowed: float, variant: VariantResult) -> Finding | None:
+    worst = worst_slice(limit, variant)
+    if worst is None:
         return None
-    drop, worst = max(drops, key=lambda entry: entry[0])
+    if limit == "min_slice_auc":
+        return _finding(limit, allowed, worst.auc, f"AUC {worst.auc:.4f} of the worst slice, {slice_text(worst)}")
+    drop = 0.0 - (worst.auc_diff or 0.0)
     verb = "loses" if drop >= 0 else "gains"
     return _finding(limit, allowed, drop, f"the worst slice, {slice_text(worst)}, {verb} {abs(drop):.4f} of AUC")
 
@@ -88,9 +94,7 @@ def slice_text(part: Slice) -> str:
     return f"{part.attribute} {part.value} ({part.fakes:,} fakes, {part.reals:,} reals)"
 
 
-def _finding(
-    limit: str, allowed: float, measured: float, what: str, unit: str = "", caution: str = ""
-) -> Finding:
+def _finding(limit: str, allowed: float, measured: float, what: str, unit: str = "", caution: str = "") -> Finding:
     kept = measured >= allowed if is_lower_limit(limit) else measured <= allowed
     where = "within" if kept else "below" if is_lower_limit(limit) else "beyond"
     reason = f"{what}, {where} the limit of {allowed:g}{unit}{caution}"

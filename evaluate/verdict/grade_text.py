@@ -13,20 +13,20 @@ def confidence_text(confidence: float) -> str:
     return f"at {100 * confidence:g}% confidence"
 
 
-def undecided_text(found: str, needed: float | None, kind: str) -> str:
-    """Says that too little was measured, and how much would do.
+def more_videos_text(needed: float | None, kind: str, found: int) -> str:
+    """Says how much is to be measured where too little was.
 
     Args:
-        found: What was measured, such as `518 videos`.
         needed: How many would most likely decide; None if no number would.
         kind: Of what, such as `videos`.
+        found: How many there are.
     """
     if needed is None or needed > MOST_VIDEOS:
-        return f"{found} do not decide, nor would more, because what was measured lies at the limit"
-    return f"{found} do not decide, about {rounded_up(needed):,} {kind} would"
+        return f"more {kind} hardly help, because what was measured lies at the limit: state another limit, or waive it"
+    return f"evaluate about {rounded_up(max(needed, found + 1)):,} {kind}, which decide with a chance of 80%"
 
 
 def rounded_up(number: float) -> int:
     """Rounds up to two significant digits: a count that rests on an estimate is no more exact than that."""
-    step = 10 ** max(0, math.floor(math.log10(max(number, 1.0))) - 1)
+    step: int = 10 ** max(0, math.floor(math.log10(max(number, 1.0))) - 1)
     return math.ceil(number / step) * step

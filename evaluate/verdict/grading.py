@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evaluate.record import BASELINE
-from evaluate.verdict.auc_grading import AUC_DROP_LIMITS, auc_drop_findings, min_auc_findings
+from evaluate.verdict.auc_grading import AUC_DROP_LIMITS, IDENTICAL, auc_drop_findings, min_auc_findings
 from evaluate.verdict.domination import dominated_by
 from evaluate.verdict.evidence import evidence_from_record
 from evaluate.verdict.exact_grading import EXACT_LIMITS, exact_finding
@@ -14,16 +14,13 @@ from evaluate.verdict.limit_range import nearest_name
 from evaluate.verdict.next_step import next_step
 from evaluate.verdict.not_measured import not_measured_finding
 from evaluate.verdict.share_grading import SHARE_LIMITS, share_finding
-from evaluate.verdict.verdict import VariantVerdict, worst_grade
+from evaluate.verdict.verdict import Finding, VariantVerdict, worst_grade
 from export.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from evaluate.record import ReportRecord, VariantResult
     from evaluate.verdict.evidence import Evidence
     from evaluate.verdict.limits import LimitsFile
-    from evaluate.verdict.verdict import Finding
 
 # A baseline does not differ from itself.
 _AGAINST_BASELINE = (*AUC_DROP_LIMITS, "max_flips", "max_cam_drift", "max_slice_auc_drop")
@@ -75,11 +72,9 @@ def _applicable(limits: LimitsFile, name: str) -> dict[str, float]:
     return {limit: value for limit, value in stated.items() if name != BASELINE or limit not in _AGAINST_BASELINE}
 
 
-def _findings_from_scores(
-    evidence: Evidence, allowed: dict[str, dict[str, float]]
-) -> dict[tuple[str, str], Finding]:
+def _findings_from_scores(evidence: Evidence, allowed: dict[str, dict[str, float]]) -> dict[tuple[str, str], Finding]:
     """Returns (variant, limit) -> finding for the limits that are judged for several variants at once."""
-    findings = {}
+    findings: dict[tuple[str, str], Finding] = {}
     for limit in (*AUC_DROP_LIMITS, "min_auc"):
         of_limit = {
             name: stated[limit] for name, stated in allowed.items() if limit in stated and name in evidence.scores
@@ -94,7 +89,7 @@ def _findings_from_scores(
     return findings
 
 
-def _verdict(  # noqa: PLR0913
+def _verdict(
     record: ReportRecord,
     evidence: Evidence,
     variant: VariantResult,
@@ -118,6 +113,8 @@ def _verdict(  # noqa: PLR0913
 
 
 def _finding(evidence: Evidence, variant: VariantResult, limit: str, allowed: float) -> Finding | None:
+    if limit in ("max_flips", "max_slice_auc_drop") and evidence.is_identical(variant.name):
+        return Finding(limit, allowed, 0.0, None, "PASS", IDENTICAL)
     if limit in SHARE_LIMITS:
         return share_finding(limit, allowed, variant, evidence.confidence)
     return exact_finding(limit, allowed, variant) if limit in EXACT_LIMITS else None

@@ -43,7 +43,7 @@ RANGES = {
     "min_auc": LimitRange(0.0, 1.0, "an AUC from 0 to 1"),
     "max_auc_drop": _MARGIN,
     "max_relative_auc_drop": LimitRange(0.0, 1.0, "a number between 0 and 1 (0.01 is 1 %)", is_open=True),
-    "max_error_growth": LimitRange(0.0, _LARGEST, "a number above 0 (0.1 is 10 % more error)", is_open=True),
+    "max_error_growth": LimitRange(0.0, 100.0, "a number between 0 and 100 (0.1 is 10 % more error)", is_open=True),
     "max_flips": _SHARE,
     "max_false_alarms": _SHARE,
     "max_missed_fakes": _SHARE,
@@ -52,7 +52,7 @@ RANGES = {
     "min_slice_auc": LimitRange(0.0, 1.0, "an AUC from 0 to 1"),
     "max_slice_auc_drop": LimitRange(0.0, 1.0, "a number from 0 to 1"),
 }
-CONFIDENCE_RANGE = LimitRange(0.5, 1.0, "a number between 0.5 and 1 (0.95 is usual)", is_open=True)
+CONFIDENCE_RANGE = LimitRange(0.5, 0.9999, "a number above 0.5 and below 0.9999 (0.95 is usual)", is_open=True)
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from evaluate.number_text import percent_text
 from evaluate.statistics.proportion import proportion_bounds
-from evaluate.verdict.grade_text import MOST_VIDEOS, confidence_text, undecided_text
+from evaluate.verdict.grade_text import MOST_VIDEOS, confidence_text, more_videos_text
 from evaluate.verdict.verdict import Finding
 
 if TYPE_CHECKING:
@@ -91,11 +91,13 @@ def _finding(limit: str, allowed: float, share: Proportion, what: str, kind: str
         reason = f"{measured}; {sure} at least {percent_text(bounds.low)}, beyond the limit of {kept}"
         return Finding(limit, allowed, share.share, bounds.low, "FAIL", reason)
     needed = videos_that_decide(share.share, allowed, confidence)
-    undecided = undecided_text(f"{share.total:,} {kind}", needed, kind)
-    around = f"between {percent_text(bounds.low)} and {percent_text(bounds.high)}, around the limit of {kept}"
-    reason = f"{measured}; {sure} {around}: {undecided}"
-    return Finding(limit, allowed, share.share, bounds.high, "INCONCLUSIVE", reason)
+    around = f"from {percent_text(bounds.low)} to {percent_text(bounds.high)}, around the limit of {kept}"
+    reason = f"{measured}; {sure} {around}: {share.total:,} {kind} do not decide"
+    more = more_videos_text(needed, kind, share.total)
+    return Finding(limit, allowed, share.share, bounds.high, "INCONCLUSIVE", reason, more)
 
 
 def _threshold_text(point: OperatingPoint) -> str:
-    return f"threshold {point.threshold:.4f}" if point.origin == "default" else f"frozen threshold {point.threshold:.4f}"
+    return (
+        f"threshold {point.threshold:.4f}" if point.origin == "default" else f"frozen threshold {point.threshold:.4f}"
+    )
