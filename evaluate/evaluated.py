@@ -111,9 +111,7 @@ def _evaluated(
     )
 
 
-def _scored(
-    variant: Variant, scores: Artifact, frames: tuple[FrameScore, ...], shared: SharedVideos
-) -> ScoredVariant:
+def _scored(variant: Variant, scores: Artifact, frames: tuple[FrameScore, ...], shared: SharedVideos) -> ScoredVariant:
     if not shared.is_partial:
         return ScoredVariant(variant, read_scores(scores.path), scores.sha256)
     # Averaged again, because a video is named with its folder only where that is needed among those that are left.

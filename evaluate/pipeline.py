@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from evaluate.evaluated import evaluated_variants
 from evaluate.explanation import explain_variants
 from evaluate.measuring import measured_engines
+from evaluate.recommended_threshold import recommend_thresholds
 from evaluate.report import write_report
 from evaluate.report_record import report_record
 from evaluate.session import opened_session
 from evaluate.stored_engines import stored_engines
+from evaluate.validation_scores import validation_of_variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +40,9 @@ def evaluate_engines(
     with opened_session(request, announce or (lambda _: None)) as session:
         measured = stored_engines(session) if request.from_scores else measured_engines(session)
         evaluated = evaluated_variants(session, measured)
+        validation = validation_of_variants(evaluated, session.samples)
         scored = [entry.scored for entry in evaluated]
         explanation = explain_variants(session.run, session.spec, scored, session.samples.root, session.store)
-        record = report_record(session, evaluated, explanation)
+        record = report_record(session, evaluated, validation, explanation)
+        recommend_thresholds(record, evaluated, validation)
         return record, write_report(session.run.report, record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from calibration.celeb_df import has_test_list, samples_from_celeb_df
@@ -34,7 +34,7 @@ class Session:
     samples: SampleSet
     store: ArtifactStore
     announce: Callable[[str], None]
-    validation: Validation = Validation(lack="none was asked for")
+    validation: Validation = field(default_factory=Validation)
 
 
 @contextmanager

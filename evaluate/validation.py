@@ -55,7 +55,7 @@ def validation_of_calibration(spec: RunSpec) -> Validation:
         return Validation(lack=f"the calibration images are not at {calibration.root}; pass --validation DIR")
     if samples.sha256 != calibration.sha256:
         return Validation(
-            lack=f"{calibration.root} no longer holds the images that the run was calibrated with; pass --validation DIR"
+            lack=f"{calibration.root} does not hold the images that the run was calibrated with; pass --validation DIR"
         )
     return Validation(samples)
 

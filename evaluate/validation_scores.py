@@ -12,9 +12,10 @@ from evaluate.scores import video_scores_from_frames
 from export.errors import ArtifactError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from calibration.samples import SampleSet
+    from evaluate.evaluated import EvaluatedVariant
     from evaluate.scores import FrameScore, ScoreSet
     from export.sidecar import Artifact
 
@@ -45,6 +46,12 @@ class _Origins:
     identities: frozenset[str]
 
 
+def validation_of_variants(evaluated: Sequence[EvaluatedVariant], test: SampleSet) -> ValidationScores | None:
+    """Returns every variant's scores of the validation set; None if there is none."""
+    artifacts = {e.scored.variant.name: e.validation for e in evaluated if e.validation is not None}
+    return validation_scores(artifacts, test) if artifacts else None
+
+
 def validation_scores(artifacts: Mapping[str, Artifact], test: SampleSet) -> ValidationScores:
     """Reads the scores of one validation set by every variant and averages them per video.
 
@@ -58,8 +65,8 @@ def validation_scores(artifacts: Mapping[str, Artifact], test: SampleSet) -> Val
     for variant, frames in frames_of.items():
         if _content(frames) != content:
             raise ArtifactError(
-                f"{artifacts[variant].path} and {first.path} hold scores of different images; delete both and score all "
-                "engines on one machine"
+                f"{artifacts[variant].path} and {first.path} hold scores of different images; delete both and score "
+                "all engines on one machine"
             )
     scores = ValidationScores(
         sha256=first.recipe.parents["validation"],
@@ -69,8 +76,8 @@ def validation_scores(artifacts: Mapping[str, Artifact], test: SampleSet) -> Val
     fakes, videos = int(scores.first.is_fake.sum()), len(scores.first.videos)
     if fakes in (0, videos):
         raise DataError(
-            f"{videos - fakes} real and {fakes} fake videos of the validation set {scores.root} have scores; a threshold "
-            "needs both classes: check the images that do not decode"
+            f"{videos - fakes} real and {fakes} fake videos of the validation set {scores.root} have scores; a "
+            "threshold needs both classes: check the images that do not decode"
         )
     names = frozenset(video for video, _, _ in content)
     require_disjoint(_Origins(names, frozenset(p for v in names for p in identities_of_video(v))), test, "validation")
