@@ -60,7 +60,7 @@ def has_test_list(root: Path) -> bool:
 
 
 def identities_of_video(video: str) -> tuple[str, ...]:
-    """Returns the persons in `Celeb-synthesis/id37_id3_0004.mp4`, the target first; an unnamed one is one of its own."""
+    """Returns the persons in `Celeb-synthesis/id37_id3_0004.mp4`, the target first; without any, its own name."""
     folder, _, name = video.removesuffix(".mp4").rpartition("/")
     return tuple(_IDENTITY.findall(name)) or (f"{folder}/{name}",)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evaluate.evaluated import evaluated_variants
+from evaluate.evaluated_run import evaluated_run
 from evaluate.explanation import explain_variants
 from evaluate.measuring import measured_engines
 from evaluate.recommended_threshold import recommend_thresholds
@@ -12,7 +13,6 @@ from evaluate.report import write_report
 from evaluate.report_record import report_record
 from evaluate.session import opened_session
 from evaluate.stored_engines import stored_engines
-from evaluate.validation_scores import validation_of_variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +39,9 @@ def evaluate_engines(
     """
     with opened_session(request, announce or (lambda _: None)) as session:
         measured = stored_engines(session) if request.from_scores else measured_engines(session)
-        evaluated = evaluated_variants(session, measured)
-        validation = validation_of_variants(evaluated, session.samples)
-        scored = [entry.scored for entry in evaluated]
+        run = evaluated_run(evaluated_variants(session, measured), session.samples)
+        scored = [entry.scored for entry in run.variants]
         explanation = explain_variants(session.run, session.spec, scored, session.samples.root, session.store)
-        record = report_record(session, evaluated, validation, explanation)
-        recommend_thresholds(record, evaluated, validation)
+        record = report_record(session, run, explanation)
+        recommend_thresholds(run)
         return record, write_report(session.run.report, record)

@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING
 from export.sidecar import amended_artifact
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from evaluate.evaluated import EvaluatedVariant
-    from evaluate.record import ReportRecord
-    from evaluate.validation_scores import ValidationScores
+    from evaluate.evaluated_run import EvaluatedRun
 
 RECOMMENDED_THRESHOLD = "recommended_threshold"
 
 
-def recommend_thresholds(
-    record: ReportRecord, evaluated: Sequence[EvaluatedVariant], validation: ValidationScores | None
-) -> None:
+def recommend_thresholds(run: EvaluatedRun) -> None:
     """Writes each variant's refitted threshold into the facts of the engine that was scored.
 
     Without a validation set, or where no threshold was found, a sidecar keeps what it says.
@@ -26,14 +20,14 @@ def recommend_thresholds(
     Raises:
         ArtifactError: A sidecar was changed in the meantime.
     """
-    if validation is None:
+    if run.validation is None:
         return
-    for variant, entry in zip(record.variants, evaluated, strict=True):
-        refitted = variant.statistics.at("refitted") if variant.statistics else None
+    for entry in run.variants:
+        refitted = run.statistics[entry.scored.variant.name].at("refitted")
         if refitted is not None:
-            fact = {
+            recommended = {
                 "value": refitted.threshold,
                 "origin": refitted.origin,
-                "validation_sha256": validation.sha256,
+                "validation_sha256": run.validation.sha256,
             }
-            amended_artifact(entry.engine, {RECOMMENDED_THRESHOLD: fact})
+            amended_artifact(entry.engine, {RECOMMENDED_THRESHOLD: recommended})

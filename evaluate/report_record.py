@@ -13,22 +13,20 @@ from evaluate.environment import environment_of_report
 from evaluate.metrics import DEFAULT_THRESHOLD, confusion_at, roc_auc, roc_curve
 from evaluate.record import EngineFile, ReportRecord, ReportSample, VariantResult
 from evaluate.report_warnings import report_warnings
-from evaluate.score_table import score_table
 from evaluate.selection import Outcome, most_telling
-from evaluate.variant_statistics import statistics_of_variants
 from export.sidecar import read_artifact
 from export.variant import Precision
 from pruning.record import PruningRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from engines.run_folder import RunFolder
     from evaluate.evaluated import EvaluatedVariant
+    from evaluate.evaluated_run import EvaluatedRun
     from evaluate.explanation import Explanation, ScoredVariant
     from evaluate.record import PrecisionName, VariantStatistics
     from evaluate.session import Session
-    from evaluate.validation_scores import ValidationScores
     from export.sidecar import Artifact
     from export.variant import Variant
 
@@ -40,21 +38,9 @@ _PRECISION_NAMES: dict[Precision, PrecisionName] = {
 }
 
 
-def report_record(
-    session: Session,
-    evaluated: Sequence[EvaluatedVariant],
-    validation: ValidationScores | None,
-    explanation: Explanation,
-) -> ReportRecord:
-    """Returns the record that report.json holds.
-
-    Raises:
-        ArtifactError: The scores of two variants cannot be compared.
-        DataError: The scores are of one class only, or of a baseline that calls fakes real and reals fake.
-    """
-    table = score_table(session.samples, evaluated, validation)
-    statistics = statistics_of_variants(table)
-    results = [_variant_result(session, entry, explanation, statistics) for entry in evaluated]
+def report_record(session: Session, run: EvaluatedRun, explanation: Explanation) -> ReportRecord:
+    """Returns the record that report.json holds."""
+    results = [_variant_result(session, entry, run.statistics, explanation) for entry in run.variants]
     architecture = session.spec.contract.architecture
     return ReportRecord(
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -62,21 +48,21 @@ def report_record(
         architecture=architecture,
         threshold=DEFAULT_THRESHOLD,
         stable_auc_drop=DEFAULT_STABLE_AUC_DROP,
-        dataset=dataset_facts(session.samples, evaluated),
+        dataset=dataset_facts(session.samples, run.variants),
         calibration=calibration_facts(session.spec),
-        environment=environment_of_report(entry.frames for entry in evaluated),
+        environment=environment_of_report(entry.frames for entry in run.variants),
         variants=compared_variants(results),
         heatmap_limit=explanation.limit if explanation.paths else None,
-        warnings=report_warnings(session, results, evaluated),
-        videos=table.videos,
-        validation=validation_facts(session.spec, validation),
-        is_partial=any(entry.left_out for entry in evaluated),
-        digests=shared_digests(session.spec, session.samples, validation),
+        warnings=report_warnings(session, results, run.variants),
+        videos=run.videos,
+        validation=validation_facts(session.spec, run.validation),
+        is_partial=any(entry.left_out for entry in run.variants),
+        digests=shared_digests(session.spec, session.samples, run.validation),
     )
 
 
 def _variant_result(
-    session: Session, entry: EvaluatedVariant, explanation: Explanation, statistics: Mapping[str, VariantStatistics]
+    session: Session, entry: EvaluatedVariant, statistics: Mapping[str, VariantStatistics], explanation: Explanation
 ) -> VariantResult:
     variant, scores, frames = entry.scored.variant, entry.scored.scores, entry.frames.facts
     return VariantResult(

@@ -11,7 +11,7 @@ import numpy as np
 from evaluate.metrics import DEFAULT_THRESHOLD
 from evaluate.record import BASELINE, VariantStatistics
 from evaluate.scores import scores_from_logits
-from evaluate.statistics.auc_interval import auc_differences, auc_estimates
+from evaluate.statistics.auc_interval import auc_differences, auc_estimates, require_better_than_chance
 from evaluate.statistics.drift import drift_from_scores
 from evaluate.statistics.operating_point import fitted_threshold, operating_point
 from evaluate.statistics.quality import quality_from_scores
@@ -96,11 +96,15 @@ def statistics_of_variants(table: ScoreTable) -> dict[str, VariantStatistics]:
     Decisions are compared at the threshold that suits the baseline's validation scores, or else at 0.5.
 
     Raises:
-        DataError: Scores are not finite, not those of the videos, or of one class only, or a video is listed twice.
+        DataError: Scores are not finite, not those of the videos, or of one class only, or a video is listed twice, or
+            the baseline surely calls fakes real and reals fake.
     """
     _require_sound(table)
     scores = np.stack([variant.videos for variant in table.variants])
     estimates = auc_estimates(table.is_fake, scores, table.clusters)
+    for variant, estimate in zip(table.variants, estimates, strict=True):
+        if variant is table.baseline:
+            require_better_than_chance(variant.name, estimate)
     differences = _differences(table)
     frozen = table.fitted_threshold(table.baseline)
     return {
