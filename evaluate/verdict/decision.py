@@ -12,9 +12,10 @@ from evaluate.verdict.verdict import Decision, Verdict, worst_grade
 from export.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from evaluate.record import ReportRecord
+    from evaluate.statistics.noninferiority import Grade
     from evaluate.verdict.limits import LimitsFile
     from evaluate.verdict.verdict import Finding, VariantVerdict
 
@@ -39,35 +40,34 @@ def graded(
     Raises:
         DataError: The limits or a waiver name what is not there, or a waiver is for a limit that is kept.
     """
-    variants = with_waivers(variant_verdicts(record, limits), waivers or {})
-    return Verdict(
+    variants = variant_verdicts(record, limits)
+    verdict = Verdict(
         graded_utc=now_utc(),
-        grade=worst_grade(variant.grade for variant in variants if variant.is_candidate),
+        grade=_grade_of_run(variants),
         variants=variants,
         limits=limits,
         decision=Decision(),
         digests=digests_of_report(record),
         report_sha256=report_sha256,
     )
+    return waived(verdict, waivers or {})
 
 
-def with_waivers(
-    variants: tuple[VariantVerdict, ...], waivers: Mapping[tuple[str, str], str]
-) -> tuple[VariantVerdict, ...]:
-    """Waives limits, and grades the variants by what is left.
+def waived(verdict: Verdict, waivers: Mapping[tuple[str, str], str]) -> Verdict:
+    """Waives limits, and grades by what is left.
 
     Raises:
         DataError: A waiver has no reason, or there is nothing that it could waive.
     """
-    findings = {(entry.variant, finding.limit): finding for entry in variants for finding in entry.findings}
+    findings = {(entry.variant, finding.limit): finding for entry in verdict.variants for finding in entry.findings}
     for key, reason in waivers.items():
         _check_waiver(key, reason, findings)
-    waived = []
-    for entry in variants:
+    variants = []
+    for entry in verdict.variants:
         kept = tuple(replace(f, waived=waivers.get((entry.variant, f.limit), f.waived)) for f in entry.findings)
         grade = worst_grade(finding.grade for finding in kept if not finding.waived)
-        waived.append(replace(entry, findings=kept, grade=grade))
-    return tuple(waived)
+        variants.append(replace(entry, findings=kept, grade=grade))
+    return replace(verdict, variants=tuple(variants), grade=_grade_of_run(variants))
 
 
 def waiver_from_text(text: str) -> tuple[tuple[str, str], str]:
@@ -93,9 +93,18 @@ def signed(verdict: Verdict, name: str, note: str = "") -> Verdict:
     Raises:
         DataError: The name is empty.
     """
-    if not name.strip():
-        raise DataError("--sign '': expected the name of the person who decides")
+    require_name(name)
     return replace(verdict, decision=Decision(" ".join(name.split()), now_utc(), " ".join(note.split())))
+
+
+def require_name(name: str) -> None:
+    """Refuses a signature without a name.
+
+    Raises:
+        DataError: The name is empty.
+    """
+    if not name.strip():
+        raise DataError("--sign ''; expected the name of the person who decides")
 
 
 def waivers_of(verdict: Verdict) -> Waivers:
@@ -123,6 +132,10 @@ def digests_of_report(record: ReportRecord) -> dict[str, str]:
 def now_utc() -> str:
     """Returns the time in ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _grade_of_run(variants: Iterable[VariantVerdict]) -> Grade:
+    return worst_grade(variant.grade for variant in variants if variant.is_candidate)
 
 
 def _check_waiver(key: tuple[str, str], reason: str, findings: Mapping[tuple[str, str], Finding]) -> None:

@@ -45,20 +45,21 @@ def grade_text(entry: VariantVerdict) -> str:
     return f"{entry.grade} (simulated)" if entry.simulation and entry.grade == "PASS" else entry.grade
 
 
-def _line(entry: VariantVerdict) -> str:
-    missed = [finding for finding in entry.findings if finding.grade != "PASS"]
-    parts = [f"VERDICT {entry.variant} {grade_text(entry)}", *map(_figure, missed or entry.findings)]
-    if entry.dominated_by:
-        parts.append(f"dominated_by={entry.dominated_by}")
-    if not entry.is_candidate:
-        parts.append("(not a candidate)")
-    return " ".join(parts)
-
-
-def _figure(finding: Finding) -> str:
+def finding_text(finding: Finding) -> str:
+    """Returns a limit and what was made of it, such as `max_flips=0.0310>0.0200[waived]`."""
     decimals = _DECIMALS.get(finding.limit, 4)
     measured = "-" if finding.measured is None else f"{finding.measured:.{decimals}f}"
     kept, missed = (">=", "<") if is_lower_limit(finding.limit) else ("<=", ">")
     sign = {"PASS": kept, "FAIL": missed, "INCONCLUSIVE": "?"}[finding.grade]
     waived = "[waived]" if finding.waived else ""
     return f"{finding.limit}={measured}{sign}{finding.allowed:.{decimals}f}{waived}"
+
+
+def _line(entry: VariantVerdict) -> str:
+    missed = [finding for finding in entry.findings if finding.grade != "PASS"]
+    parts = [f"VERDICT {entry.variant} {grade_text(entry)}", *map(finding_text, missed or entry.findings)]
+    if entry.dominated_by:
+        parts.append(f"dominated_by={entry.dominated_by}")
+    if not entry.is_candidate:
+        parts.append("(not a candidate)")
+    return " ".join(parts)
