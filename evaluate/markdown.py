@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from evaluate.cam_section import cam_lines
 from evaluate.comparison import insights_from_record
+from evaluate.drift_section import drift_lines
 from evaluate.int8_comparison import int8_warnings
 from evaluate.int8_section import int8_lines
+from evaluate.interval_section import interval_lines, with_statistics
+from evaluate.ladder_section import ladder_lines
 from evaluate.latency_comparison import fastest_stable, latency_warnings
 from evaluate.latency_section import latency_lines
 from evaluate.markdown_table import escaped, image_link, markdown_table
 from evaluate.number_text import diff_text, milliseconds_text, reduction_text, speed_up_text
+from evaluate.provenance_section import engine_lines, provenance_lines
 from evaluate.pruning_comparison import pruning_warnings
 from evaluate.pruning_section import pruning_lines
+from evaluate.quality_section import quality_lines
+from evaluate.slice_section import slice_lines
+from evaluate.threshold_section import threshold_lines
+from evaluate.verdict_section import decision_lines, verdict_section_lines
 from evaluate.visual_analysis import visual_analysis_lines
-from export.variant import DENSE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from evaluate.markdown_table import Alignment
     from evaluate.record import ReportRecord, VariantResult
+    from evaluate.verdict.verdict import Verdict
 
 SIZE_PLOT = "performance_graph.png"
 ROC_PLOT = "roc_curve_comparison.png"
 HEATMAP_LEGEND = "heatmap_scale.png"
+_PARTIAL = (
+    "**Warning:** these figures are of a part of the test set, because videos are missing for some variant and "
+    "--allow-partial let that pass. Nothing should be signed off by them."
+)
 _MARKS = "†‡§¶"
 _QUALITY_ALIGNMENTS: tuple[Alignment, ...] = ("left", *("right",) * 9)
 
 
-def markdown_from_record(record: ReportRecord) -> str:
+def markdown_from_record(record: ReportRecord, verdict: Verdict | None = None) -> str:
     """Returns the text of report.md; its image paths are relative to the report's folder."""
     marks = simulation_marks(record)
     legend = HEATMAP_LEGEND if record.heatmap_limit is not None else None
     sections = [
         [f"# Deepfake Analysis Report (Backbone: {escaped(record.backbone)})", "---"],
+        [_PARTIAL, ""] if record.is_partial else [],
+        [*verdict_section_lines(verdict), ""] if verdict else [],
         [*_performance_lines(record, marks), ""],
         [*_insight_lines(record), ""],
         [*_quality_lines(record, marks), ""],
@@ -43,10 +59,25 @@ def markdown_from_record(record: ReportRecord) -> str:
     ]
     # The first five are always there; of the others, those with nothing to say take no number.
     number = 6
-    for lines_of in (pruning_lines, int8_lines, latency_lines, _engine_lines, _provenance_lines):
+    for lines_of in (
+        partial(interval_lines, verdict=verdict),
+        quality_lines,
+        threshold_lines,
+        drift_lines,
+        slice_lines,
+        ladder_lines,
+        cam_lines,
+        pruning_lines,
+        int8_lines,
+        latency_lines,
+        engine_lines,
+        provenance_lines,
+    ):
         lines = lines_of(record, number)
         sections.append(lines)
         number += bool(lines)
+    if verdict:
+        sections.append(["", *decision_lines(verdict)])
     return "\n".join(line for section in sections for line in section) + "\n"
 
 
@@ -65,6 +96,8 @@ def _performance_lines(record: ReportRecord, marks: Mapping[str, str]) -> list[s
         "Size is that of the file whose scores are shown, in MiB (1,048,576 bytes). AUC is per video. Diff is against "
         f"the baseline; a variant is Stable if it loses at most {drop} AUC and Degraded if it loses more."
     )
+    if with_statistics(record):
+        lines.append("Whether this test set can tell them apart is in section 6.")
     lines += [f"\n{mark} Simulated: {escaped(reason)}" for reason, mark in marks.items()]
     warnings = (*record.warnings, *pruning_warnings(record), *int8_warnings(record), *latency_warnings(record))
     lines += [f"\n**Warning:** {escaped(warning)}" for warning in warnings]
@@ -124,55 +157,6 @@ def _quality_lines(record: ReportRecord, marks: Mapping[str, str]) -> list[str]:
 def _visualization_lines() -> list[str]:
     images = [image_link("Bar", SIZE_PLOT), image_link("ROC", ROC_PLOT)]
     return ["## 4. Visualizations", *markdown_table(["Size vs AUC", "ROC Curve"], ["center"] * 2, [images])]
-
-
-def _engine_lines(record: ReportRecord, number: int) -> list[str]:
-    header = ["Model", "Backend", "File", "Size (MB)", "Compute capability"]
-    rows = [
-        [
-            f"**{escaped(variant.name)}**",
-            escaped(engine.backend),
-            escaped(engine.file),
-            f"{engine.size_mib:.2f}",
-            escaped(", ".join(engine.sms)) or "any",
-        ]
-        for variant in record.variants
-        for engine in variant.engines
-    ]
-    if not rows:
-        return [f"## {number}. Engines", "No engines were built.", ""]
-    table = markdown_table(header, ["left", "left", "left", "right", "left"], rows)
-    return [f"## {number}. Engines", *table, ""]
-
-
-def _provenance_lines(record: ReportRecord, number: int) -> list[str]:
-    data, calibration = record.dataset, record.calibration
-    lines = [
-        f"## {number}. Data and Method",
-        f"- Test set: {escaped(data.root)}, {data.videos} videos ({data.fake_videos} fake, {data.real_videos} real), "
-        f"{data.frames} frames; sha256 {data.sha256[:16]}.",
-        f"- Left out: {data.unreadable_frames} images that do not decode, {data.lost_videos} videos without a readable "
-        "image.",
-    ]
-    if calibration:
-        lines.append(
-            f"- Calibration set: {escaped(calibration.root)}, {calibration.images} images ({calibration.fake_images} "
-            f"fake, {calibration.real_images} real) of {calibration.videos} videos; sha256 {calibration.sha256[:16]}."
-        )
-        if calibration.unreadable_images:
-            lines.append(f"- Left out of it: {calibration.unreadable_images} images that do not decode.")
-        lines.append(f"- Calibration method: {escaped(calibration.method)}.")
-    lines.append(f"- Network: {escaped(record.architecture)}. Evaluated {record.created_utc}.")
-    lines += [
-        f"- {escaped(variant.name)}: {variant.precision} of {_source(variant)}, "
-        f"{escaped(variant.file)} run by {escaped(variant.backend)}."
-        for variant in record.variants
-    ]
-    return [*lines, *(f"- {escaped(name)}: {escaped(text)}" for name, text in record.environment.items())]
-
-
-def _source(variant: VariantResult) -> str:
-    return "the dense model" if variant.source == DENSE else f"the model pruned to {escaped(variant.source)}"
 
 
 def _model(variant: VariantResult, marks: Mapping[str, str]) -> str:

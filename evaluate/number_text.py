@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evaluate.statistics.interval import Interval
+    from evaluate.statistics.proportion import Proportion
+
 
 def reduction_text(reduction: float) -> str:
     """Returns the change of size as in `-49.8%`; a larger file has a plus sign, an equal one none."""
@@ -37,6 +43,34 @@ def speed_up_text(factor: float | None) -> str:
 def decibel_text(decibels: float | None) -> str:
     """Returns decibels with one decimal; `-` where nothing was measured."""
     return "-" if decibels is None else f"{round(decibels, 1) + 0.0:.1f}"
+
+
+def interval_text(interval: Interval) -> str:
+    """Returns both ends with four decimals, as in `0.9350 to 0.9712`."""
+    return f"{interval.low:.4f} to {interval.high:.4f}"
+
+
+def diff_interval_text(interval: Interval) -> str:
+    """Returns both ends with their signs, as in `-0.0012 to +0.0008`."""
+    return f"{diff_text(interval.low)} to {diff_text(interval.high)}"
+
+
+def proportion_text(proportion: Proportion) -> str:
+    """Returns a share with its interval, as in `8.4% (5.2% to 13.4%)`; `N/A` of nothing."""
+    if not proportion.total:
+        return "N/A"
+    low, high = percent_text(proportion.interval.low), percent_text(proportion.interval.high)
+    return f"{percent_text(proportion.share)} ({low} to {high})"
+
+
+def p_value_text(p_value: float) -> str:
+    """Returns a p-value with three decimals; `below 0.001` where that would be zero."""
+    return f"{p_value:.3f}" if p_value >= 0.001 else "below 0.001"
+
+
+def correlation_text(correlation: float | None) -> str:
+    """Returns a correlation with four decimals; `N/A` where it is not defined."""
+    return "N/A" if correlation is None else f"{correlation:.4f}"
 
 
 def _four_digits(value: float) -> str:

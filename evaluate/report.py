@@ -2,48 +2,63 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from evaluate.int8_comparison import int8_records, sensitivity_of_groups
-from evaluate.int8_plot import write_sensitivity_plot
-from evaluate.int8_section import sensitivity_plot
-from evaluate.latency_comparison import plotted_settings
-from evaluate.latency_plot import write_latency_plot
-from evaluate.latency_section import LATENCY_PLOT
-from evaluate.markdown import HEATMAP_LEGEND, ROC_PLOT, SIZE_PLOT, markdown_from_record
-from evaluate.plots import write_heatmap_legend, write_roc_plot, write_size_plot
-from evaluate.pruning_comparison import pruned_sources, ratio_curves
-from evaluate.pruning_plot import write_curve_plot, write_layer_plot
-from evaluate.pruning_section import CURVE_PLOT, layer_plot
+from evaluate.markdown import ROC_PLOT, SIZE_PLOT, markdown_from_record
 from evaluate.record import read_record, write_record
-from export.sidecar import write_text
+from evaluate.report_plots import report_plots
+from export.errors import ArtifactError
+from export.sidecar import read_json, sha256_of_file, write_json, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluate.record import ReportRecord
+    from evaluate.verdict.verdict import Verdict
+
+PLOT_LIST = "plots.list"
 
 
-def write_report(folder: Path, record: ReportRecord) -> tuple[Path, ...]:
-    """Writes the record, then renders plots and report.md from what was written.
+def write_report(folder: Path, record: ReportRecord, verdict: Verdict | None = None) -> tuple[Path, ...]:
+    """Writes the record, then renders plots and report.md from what was written and from the verdict.
+
+    Plots of an earlier report that this one has no use for are removed, unless they were changed since.
+
+    Args:
+        folder: Where to.
+        record: What was measured.
+        verdict: What limits made of it; its own file is written by who graded.
 
     Returns:
         The files a reader opens first.
     """
     write_record(folder / "report.json", record)
     stored = read_record(folder / "report.json")
-    write_size_plot(folder / SIZE_PLOT, stored)
-    write_roc_plot(folder / ROC_PLOT, stored)
-    if stored.heatmap_limit is not None:
-        write_heatmap_legend(folder / HEATMAP_LEGEND, stored.heatmap_limit)
-    for source, pruning in pruned_sources(stored):
-        write_layer_plot(folder / layer_plot(source), source, pruning)
-    if curves := ratio_curves(stored):
-        write_curve_plot(folder / CURVE_PLOT, curves)
-    for variant, int8 in int8_records(stored):
-        if sensitivity := sensitivity_of_groups(int8):
-            write_sensitivity_plot(folder / sensitivity_plot(variant.name), variant.name, int8, sensitivity)
-    if settings := plotted_settings(stored):
-        write_latency_plot(folder / LATENCY_PLOT, settings, stored)
-    write_text(folder / "report.md", markdown_from_record(stored))
+    plots = report_plots(stored, verdict)
+    for name, write in plots.items():
+        write(folder / name)
+    _replace_plot_list(folder, [file for name in plots for file in (name, _data_name(folder, name))])
+    write_text(folder / "report.md", markdown_from_record(stored, verdict))
     return folder / "report.md", folder / SIZE_PLOT, folder / ROC_PLOT
+
+
+def _data_name(folder: Path, plot: str) -> str:
+    return (folder / plot).with_suffix(".json").name
+
+
+def _replace_plot_list(folder: Path, written: list[str]) -> None:
+    """Lists what was written with its digests, and removes what the list before had besides."""
+    for name, digest in _listed(folder / PLOT_LIST).items():
+        path = folder / name
+        if name not in written and path.name == name and path.is_file() and sha256_of_file(path) == digest:
+            path.unlink()
+    write_json(folder / PLOT_LIST, {name: sha256_of_file(folder / name) for name in written})
+
+
+def _listed(path: Path) -> dict[str, str]:
+    """Reads the list; one that is missing or damaged names nothing, so that nothing is removed by it."""
+    try:
+        stored: Any = read_json(path)
+    except ArtifactError:
+        return {}
+    return stored if isinstance(stored, dict) else {}
