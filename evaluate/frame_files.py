@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from calibration.samples import Sample
     from engines.engine_runner import EngineRunner
+    from evaluate.labelled_images import LabelledImages
     from evaluate.session import Session
     from export.sidecar import Artifact
     from export.variant import Variant
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 FRAMES_KIND = "frame-scores"
 
 
-def obtained_frames(session: Session, variant: Variant, engine: Artifact) -> Artifact:
-    """Scores every frame of the test set, or takes the scores that an earlier command made by the same recipe.
+def obtained_frames(session: Session, variant: Variant, engine: Artifact, images: LabelledImages) -> Artifact:
+    """Scores every frame of a set, or takes the scores that an earlier command made by the same recipe.
 
     Whatever ends it early leaves the logits of the batches that were done, and the next command goes on from there.
 
@@ -37,11 +38,11 @@ def obtained_frames(session: Session, variant: Variant, engine: Artifact) -> Art
         BackendError: The engine fails; the message says how many images are scored by then.
         SignoffError: An image does not decode, or nothing does.
     """
-    request, backend, samples = session.request, session.backend, session.samples
+    request, backend, samples = session.request, session.backend, images.samples
     device = backend.device(request.gpu)
     logits = Recipe(
         FRAMES_KIND,
-        {"engine": engine.sha256, "test": samples.sha256},
+        {"engine": engine.sha256, images.role: samples.sha256},
         {
             "backend": dict(backend.versions()),
             "device": device,
@@ -49,15 +50,14 @@ def obtained_frames(session: Session, variant: Variant, engine: Artifact) -> Art
             **versions_of("pillow", "numpy"),
         },
     )
-    unfinished_at = session.run.unfinished_frames(variant.name, backend.name)
 
     def write(path: Path) -> Mapping[str, Any]:
         with backend.runner(engine, request.run_options(request.batch_size)) as runner:
             # A device without the memory for the batch asked for takes a smaller one, and says so in its notes.
             batch_size = min(request.batch_size, runner.largest_batch)
-            unfinished = UnfinishedScores(unfinished_at, sha256_of_json([logits.key, batch_size]), samples.root)
+            unfinished = UnfinishedScores(images.unfinished_at, sha256_of_json([logits.key, batch_size]), samples.root)
             told = _announced(session, variant, runner)
-            scored = _scored(session, variant, engine, runner, unfinished, batch_size)
+            scored = _scored(session, images, engine, runner, unfinished, batch_size)
             notes = _announced(session, variant, runner, told)
             conditions = runner.conditions
         write_frame_scores(path, scored.frames)
@@ -72,11 +72,12 @@ def obtained_frames(session: Session, variant: Variant, engine: Artifact) -> Art
             "notes": list(notes),
             "python": platform.python_version(),
             "machine": platform.machine(),
+            **images.facts,
         }
 
     recipe = replace(logits, options={**logits.options, "skip_unreadable": request.skip_unreadable})
-    frames = session.store.obtain(session.run.frames(variant.name, backend.name), recipe, write, 100_000)
-    unfinished_at.unlink(missing_ok=True)  # only now: a kill before the sidecar is written costs nothing
+    frames = session.store.obtain(images.scores_at, recipe, write, 100_000)
+    images.unfinished_at.unlink(missing_ok=True)  # only now: a kill before the sidecar is written costs nothing
     return frames
 
 
@@ -107,31 +108,31 @@ def reader_of_engine(session: Session, engine: Artifact, samples: Sequence[Sampl
 
 def _scored(
     session: Session,
-    variant: Variant,
+    images: LabelledImages,
     engine: Artifact,
     runner: EngineRunner,
     unfinished: UnfinishedScores,
     batch_size: int,
 ) -> ScoredFrames:
-    samples, skip = session.samples.samples, session.request.skip_unreadable
+    samples, skip = images.samples.samples, session.request.skip_unreadable
     scored = list(unfinished.resumed(samples, batch_size, skip))
     if scored:
-        session.announce(f"going on after {len(scored)} of {len(samples)} images of {variant.name}")
+        session.announce(f"going on after {len(scored)} of {len(samples)} images of {images.label}")
     reader = reader_of_engine(session, engine, samples[len(scored) :], batch_size)
     try:
-        for batch, logits in scored_batches(runner.infer_each, reader, f"scoring {variant.name}"):
+        for batch, logits in scored_batches(runner.infer_each, reader, f"scoring {images.label}"):
             done = _with_those_between(samples[len(scored) :], batch, logits)
             unfinished.append(done)
             scored += done
     except BackendError as error:
         if not scored:
             raise
-        told = f"{len(scored)} of {len(samples)} images of {variant.name} are scored and kept"
+        told = f"{len(scored)} of {len(samples)} images of {images.label} are scored and kept"
         raise BackendError(f"{error}; {told}, the same command goes on from there") from error
     scored += [ScoredSample(sample, None) for sample in samples[len(scored) :]]
-    frames = frames_of(scored, session.samples.root)
+    frames = frames_of(scored, images.samples.root)
     if not frames:
-        raise no_readable_image(len(samples), session.samples.root)
+        raise no_readable_image(len(samples), images.samples.root)
     return ScoredFrames(frames, tuple(entry.sample for entry in scored if entry.logit is None))
 
 

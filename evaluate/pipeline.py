@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evaluate.evaluated import evaluated_variants
+from evaluate.evaluated_run import evaluated_run
 from evaluate.explanation import explain_variants
 from evaluate.measuring import measured_engines
+from evaluate.recommended_threshold import recommend_thresholds
 from evaluate.report import write_report
 from evaluate.report_record import report_record
 from evaluate.session import opened_session
@@ -37,8 +39,9 @@ def evaluate_engines(
     """
     with opened_session(request, announce or (lambda _: None)) as session:
         measured = stored_engines(session) if request.from_scores else measured_engines(session)
-        evaluated = evaluated_variants(session, measured)
-        scored = [entry.scored for entry in evaluated]
+        run = evaluated_run(evaluated_variants(session, measured), session.samples)
+        scored = [entry.scored for entry in run.variants]
         explanation = explain_variants(session.run, session.spec, scored, session.samples.root, session.store)
-        record = report_record(session, evaluated, explanation)
+        record = report_record(session, run, explanation)
+        recommend_thresholds(run)
         return record, write_report(session.run.report, record)

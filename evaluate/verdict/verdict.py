@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from evaluate.decoding import decoded_from_json
 from evaluate.statistics.noninferiority import Grade  # noqa: TC001  # decoding resolves the fields' types
 from evaluate.verdict.limits import LimitsFile  # noqa: TC001  # as above
+from export.errors import ArtifactError
+from export.sidecar import read_json, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 VERDICT_SCHEMA = 1
+_SEVERITY: tuple[Grade, ...] = ("PASS", "INCONCLUSIVE", "FAIL")
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class VariantVerdict:
         findings: One per limit.
         is_candidate: Whether the verdict depends on it.
         dominated_by: A variant that is no larger, no slower and no worse, and better in one of them; empty if none.
+        simulation: Why its scores only simulate the target's arithmetic, and so does its grade; empty where not.
     """
 
     variant: str
@@ -56,6 +62,7 @@ class VariantVerdict:
     findings: tuple[Finding, ...]
     is_candidate: bool = True
     dominated_by: str = ""
+    simulation: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,11 +105,24 @@ class Verdict:
     schema_version: int = VERDICT_SCHEMA
 
 
+def worst_grade(grades: Iterable[Grade]) -> Grade:
+    """Returns FAIL before INCONCLUSIVE before PASS; PASS of none."""
+    return max(grades, key=_SEVERITY.index, default="PASS")
+
+
 def read_verdict(path: Path) -> Verdict:
-    """Reads verdict.json."""
-    raise NotImplementedError
+    """Reads verdict.json.
+
+    Raises:
+        ArtifactError: It is missing or damaged, or its layout is another release's.
+    """
+    value = read_json(path)
+    found = value.get("schema_version") if isinstance(value, dict) else None
+    if found != VERDICT_SCHEMA:
+        raise ArtifactError(f"{path} has schema_version {found!r}; expected {VERDICT_SCHEMA}: delete it, grade again")
+    return decoded_from_json(Verdict, value)
 
 
 def write_verdict(path: Path, verdict: Verdict) -> None:
     """Writes verdict.json atomically."""
-    raise NotImplementedError
+    write_json(path, asdict(verdict))

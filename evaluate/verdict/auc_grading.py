@@ -1,0 +1,158 @@
+"""Grades of the limits on AUC and on its loss against the baseline."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+from evaluate.metrics import roc_auc
+from evaluate.record import BASELINE
+from evaluate.statistics.auc_interval import auc_estimates
+from evaluate.statistics.noninferiority import noninferiority_of_all
+from evaluate.verdict.grade_text import confidence_text, more_videos_text
+from evaluate.verdict.verdict import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from evaluate.statistics.interval import Interval
+    from evaluate.statistics.noninferiority import NonInferiority
+    from evaluate.verdict.evidence import Evidence
+
+POWER = 0.80
+IDENTICAL = "scores every video exactly as the baseline does"
+_REPLICATES = 2000
+# An AUC cannot lose more than 1; a growth of the error may allow more.
+_LARGEST_MARGIN = 1 - 1e-9
+_UNITS: dict[str, Callable[[float], float]] = {
+    "max_auc_drop": lambda _: 1.0,
+    "max_relative_auc_drop": lambda auc: auc,
+    "max_error_growth": lambda auc: 1.0 - auc,
+}
+AUC_DROP_LIMITS = tuple(_UNITS)
+_WORDS = {
+    "max_auc_drop": "of AUC",
+    "max_relative_auc_drop": "of the baseline's AUC",
+    "max_error_growth": "of the baseline's 1 - AUC",
+}
+
+
+def auc_drop_findings(evidence: Evidence, limit: str, allowed: Mapping[str, float]) -> dict[str, Finding]:
+    """Judges what variants lose against the baseline, all of them at one family-wise level.
+
+    The limit becomes a margin on the difference of the AUCs; the baseline's AUC, where the limit is relative to it, is
+    taken as measured.
+
+    Args:
+        evidence: Labelled scores, the baseline's among them.
+        limit: One of `AUC_DROP_LIMITS`.
+        allowed: Variant -> its limit.
+
+    Returns:
+        Variant -> finding.
+    """
+    baseline = evidence.scores[BASELINE]
+    unit = _UNITS[limit](roc_auc(evidence.is_fake, baseline))
+    findings = {name: _identical(limit, value) for name, value in allowed.items() if evidence.is_identical(name)}
+    others = [name for name in allowed if name not in findings]
+    if unit <= 0:
+        return findings | {name: _without_unit(limit, allowed[name]) for name in others}
+    if not others:
+        return findings
+    compared = noninferiority_of_all(
+        evidence.is_fake,
+        evidence.rows(others),
+        baseline,
+        evidence.clusters,
+        [min(allowed[name] * unit, _LARGEST_MARGIN) for name in others],
+        evidence.confidence,
+        _replicates(evidence.confidence, len(others)),
+    )
+    for name, comparison in zip(others, compared, strict=True):
+        findings[name] = _of_drop(evidence, limit, allowed[name], unit, comparison)
+    return findings
+
+
+def min_auc_findings(evidence: Evidence, allowed: Mapping[str, float]) -> dict[str, Finding]:
+    """Judges AUCs by one-sided bounds: the wider of DeLong's and the bootstrap's interval.
+
+    Args:
+        evidence: Labelled scores.
+        allowed: Variant -> its limit.
+
+    Returns:
+        Variant -> finding.
+    """
+    if not allowed:
+        return {}
+    # The ends of a two-sided interval of 90 % are one-sided bounds of 95 %.
+    two_sided = 2 * evidence.confidence - 1
+    replicates = _replicates(evidence.confidence, 1)
+    estimates = auc_estimates(evidence.is_fake, evidence.rows(list(allowed)), evidence.clusters, two_sided, replicates)
+    return {
+        name: _of_auc(evidence, limit, estimate.value, estimate.quoted)
+        for (name, limit), estimate in zip(allowed.items(), estimates, strict=True)
+    }
+
+
+def _replicates(confidence: float, bounds: int) -> int:
+    """Returns enough bootstrap replicates for the furthest bound that Holm's procedure may ask for."""
+    return max(_REPLICATES, math.ceil(bounds / (1 - confidence)) + 1)
+
+
+def _of_drop(evidence: Evidence, limit: str, allowed: float, unit: float, comparison: NonInferiority) -> Finding:
+    # Zero has no sign, whatever it was divided by.
+    drop, least, most = (0.0 - value / unit for value in (comparison.difference, comparison.upper, comparison.lower))
+    kept = f"{allowed:.4f} {_WORDS[limit]}"
+    lost = f"{'loses' if drop >= 0 else 'gains'} {abs(drop):.4f} {_WORDS[limit]}"
+    sure = confidence_text(evidence.confidence)
+    if comparison.grade == "PASS":
+        surely = f"it loses at most {most:.4f}" if most >= 0 else f"it gains at least {-most:.4f}"
+        reason = f"{lost}; {sure} {surely}, within the limit of {kept}"
+    elif comparison.grade == "FAIL":
+        reason = f"{lost}; {sure} at least {least:.4f}, beyond the limit of {kept}"
+    else:
+        undecided = f"{evidence.videos:,} videos do not decide"
+        reason = f"{lost}; {sure} from {least:.4f} to {most:.4f}, around the limit of {kept}: {undecided}"
+        more = more_videos_text(comparison.videos_needed, "videos", evidence.videos)
+        return Finding(limit, allowed, drop, most, comparison.grade, reason, more)
+    bound = least if comparison.grade == "FAIL" else most
+    return Finding(limit, allowed, drop, bound, comparison.grade, reason)
+
+
+def _identical(limit: str, allowed: float) -> Finding:
+    return Finding(limit, allowed, 0.0, None, "PASS", IDENTICAL)
+
+
+def _without_unit(limit: str, allowed: float) -> Finding:
+    reason = (
+        "the baseline's AUC is 1 on these videos, so a growth of its error cannot be judged; limit max_auc_drop instead"
+    )
+    return Finding(limit, allowed, None, None, "INCONCLUSIVE", reason)
+
+
+def _of_auc(evidence: Evidence, allowed: float, auc: float, bounds: Interval) -> Finding:
+    measured, sure = f"AUC {auc:.4f}", confidence_text(evidence.confidence)
+    if bounds.low >= allowed:
+        reason = f"{measured}; {sure} at least {bounds.low:.4f}, within the limit of {allowed:.4f}"
+        return Finding("min_auc", allowed, auc, bounds.low, "PASS", reason)
+    if bounds.high < allowed:
+        reason = f"{measured}; {sure} at most {bounds.high:.4f}, below the limit of {allowed:.4f}"
+        return Finding("min_auc", allowed, auc, bounds.high, "FAIL", reason)
+    needed = _videos_for_auc(evidence, allowed, auc, bounds)
+    around = f"from {bounds.low:.4f} to {bounds.high:.4f}, around the limit of {allowed:.4f}"
+    reason = f"{measured}; {sure} {around}: {evidence.videos:,} videos do not decide"
+    more = more_videos_text(needed, "videos", evidence.videos)
+    return Finding("min_auc", allowed, auc, bounds.low, "INCONCLUSIVE", reason, more)
+
+
+def _videos_for_auc(evidence: Evidence, allowed: float, auc: float, bounds: Interval) -> float | None:
+    """Returns videos that decide with `POWER` if the AUC is what was measured: bounds shrink with their square root."""
+    distance = abs(auc - allowed)
+    reach = auc - bounds.low if auc >= allowed else bounds.high - auc
+    if distance == 0 or reach <= 0:
+        return None
+    quantile = NormalDist().inv_cdf
+    spread = reach * (1 + quantile(POWER) / quantile(evidence.confidence))
+    return evidence.videos * (spread / distance) ** 2
