@@ -52,7 +52,7 @@ def _origin_lines(record: ReportRecord) -> list[str]:
         return [*lines, "No validation set was given, so that only 0.5 is judged: a detector is seldom best there."]
     lines.append(
         f"Thresholds were fitted to {validation.fake_videos} fake and {validation.real_videos} real videos of "
-        f"{escaped(validation.root)} (sha256 {validation.sha256[:16]}), none of them in the test set. Fitted: the "
+        f"{escaped(validation.root)} (sha256 {validation.sha256[:16]}), not to the test set. Fitted: the "
         "largest sum of both classes' accuracies (Youden)."
     )
     if validation.is_calibration_set:

@@ -67,11 +67,10 @@ def _verdict_row(variant: VariantVerdict) -> list[str]:
 
 def _kept_text(variant: VariantVerdict) -> str:
     waived = sum(bool(finding.waived) for finding in variant.findings)
-    kept = len(variant.findings) - waived
     if not variant.findings:
         return "no limit applies"
-    text = f"keeps all {kept} limits" if kept > 1 and not waived else f"keeps {kept} of {len(variant.findings)} limits"
-    return f"{text}; {waived} waived" if waived else text
+    text = f"{len(variant.findings) - waived} of {len(variant.findings)} limits kept"
+    return f"{text}, {waived} waived" if waived else text
 
 
 def _count_sentence(verdict: Verdict) -> str:
