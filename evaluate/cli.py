@@ -20,6 +20,7 @@ _EXAMPLE = """examples:
   evaluate-engines runs/b5 --test data/test
   evaluate-engines runs/b5 --test data/test --skip-unreadable --batch-size 32
   evaluate-engines runs/b5 --test data/test --backend tensorrt --latency --latency-batches 1 8
+  evaluate-engines runs/b5 --test data/test --ladder
 
 on a device without torch, timm and matplotlib (copy runs/b5/spec.json, runs/b5/engines and the test set there):
   evaluate-engines runs/b5 --test data/test --backend tensorrt --scores-only --latency
@@ -47,6 +48,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--test", type=Path, required=True, metavar="DIR", help="faces laid out as Celeb-DF-v2")
     parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="default: onnxruntime")
     _add_split(parser.add_argument_group("device and report on two machines"))
+    _add_ladder(parser.add_argument_group("where a loss comes from"))
     _add_running(parser.add_argument_group("running the engines"))
     _add_latency(parser.add_argument_group("latency"))
     arguments = parser.parse_args(argv)
@@ -70,6 +72,7 @@ def request_from_arguments(arguments: argparse.Namespace) -> EvaluationRequest:
         cuda_graphs=not arguments.no_cuda_graphs,
         gpu=arguments.gpu or 0,
         from_scores=arguments.from_scores,
+        ladder=arguments.ladder,
     )
 
 
@@ -85,6 +88,16 @@ def _add_split(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="run no engine: make the report from the scores and the latency that --scores-only wrote into RUN/results "
         "on the device; needs neither the backend nor its device",
+    )
+
+
+def _add_ladder(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--ladder",
+        action="store_true",
+        help="score every stage from the checkpoint to the engine, too (PyTorch, pruned, ONNX, FP16 or INT8 graph), "
+        "and tell what each costs; this runs PyTorch and ONNX Runtime on the CPU of this machine, with --from-scores "
+        "as well, and keeps their scores in RUN/results/ladder",
     )
 
 
@@ -118,6 +131,8 @@ def _add_latency(group: argparse._ArgumentGroup) -> None:
 def _refuse_what_has_no_effect(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     if arguments.latency_batches and not arguments.latency:
         parser.error("--latency-batches says what --latency measures; pass --latency, too")
+    if arguments.ladder and arguments.scores_only:
+        parser.error("--ladder is for the report, which --scores-only does not make; pass it with --from-scores later")
     if not arguments.from_scores:
         _refuse_what_is_for_a_gpu(parser, arguments)
         return

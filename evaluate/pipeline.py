@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evaluate.evaluated import evaluated_variants
-from evaluate.explanation import explain_variants
+from evaluate.gallery import gallery_samples
+from evaluate.ladder_stages import ladder_of_variants
 from evaluate.measuring import measured_engines
+from evaluate.record import BASELINE
 from evaluate.report import write_report
 from evaluate.report_record import report_record
 from evaluate.session import opened_session
 from evaluate.stored_engines import stored_engines
+from evaluate.visual_evidence import visual_evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from evaluate.evaluated import EvaluatedVariant
+    from evaluate.ladder import LadderStep
     from evaluate.record import ReportRecord
     from evaluate.request import EvaluationRequest
+    from evaluate.visual_evidence import VisualEvidence
 
 
 def evaluate_engines(
@@ -38,7 +45,28 @@ def evaluate_engines(
     with opened_session(request, announce or (lambda _: None)) as session:
         measured = stored_engines(session) if request.from_scores else measured_engines(session)
         evaluated = evaluated_variants(session, measured)
-        scored = [entry.scored for entry in evaluated]
-        explanation = explain_variants(session.run, session.spec, scored, session.samples.root, session.store)
-        record = report_record(session, evaluated, explanation)
+        ladders = ladder_of_variants(session, evaluated) if request.ladder else {}
+        evidence = visual_evidence(session, evaluated, _gallery(evaluated))
+        record = _with_evidence(report_record(session, evaluated, evidence.explanation), evidence, ladders)
         return record, write_report(session.run.report, record)
+
+
+def _gallery(evaluated: Sequence[EvaluatedVariant]) -> tuple[str, ...]:
+    names = [entry.scored.variant.name for entry in evaluated]
+    return gallery_samples(
+        [entry.scored.scores for entry in evaluated], names.index(BASELINE) if BASELINE in names else None
+    )
+
+
+def _with_evidence(
+    record: ReportRecord, evidence: VisualEvidence, ladders: Mapping[str, tuple[LadderStep, ...]]
+) -> ReportRecord:
+    variants = tuple(
+        replace(
+            variant,
+            ladder=ladders.get(variant.name, ()),
+            cam_agreement=evidence.agreements.get(variant.source),
+        )
+        for variant in record.variants
+    )
+    return replace(record, variants=variants, gallery=evidence.gallery)

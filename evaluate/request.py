@@ -27,6 +27,7 @@ class EvaluationRequest:
         cuda_graphs: Whether a GPU replays each batch size from a CUDA graph.
         gpu: Index of the GPU.
         from_scores: Makes the report from the scores that the run folder has, without running an engine.
+        ladder: Scores every stage from the checkpoint to the engine, too.
     """
 
     run: Path
@@ -39,6 +40,7 @@ class EvaluationRequest:
     cuda_graphs: bool = True
     gpu: int = 0
     from_scores: bool = False
+    ladder: bool = False
 
     @property
     def latency_sizes(self) -> tuple[int, ...]:
