@@ -59,13 +59,19 @@ def has_test_list(root: Path) -> bool:
     return (root / LIST_NAME).is_file()
 
 
+def identities_of_video(video: str) -> tuple[str, ...]:
+    """Returns the persons in `Celeb-synthesis/id37_id3_0004.mp4`, the target first; without any, its own name."""
+    folder, _, name = video.removesuffix(".mp4").rpartition("/")
+    return tuple(_IDENTITY.findall(name)) or (f"{folder}/{name}",)
+
+
 def _samples_of_folder(folder: Path) -> list[Sample]:
     # Names are spelled alike whatever the folder's case, or an overlap of two data sets could go unseen.
     kind = _SPELLING[folder.name.lower()]
     samples = []
     for video in sorted(path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path)):
         name = f"{kind}/{video.name}.mp4"
-        identities = tuple(_IDENTITY.findall(video.name)) or (f"{kind}/{video.name}",)
+        identities = identities_of_video(name)
         frames = sorted(path for path in video.iterdir() if _is_frame(path))
         samples += [Sample(frame, FOLDERS[kind], name, identities) for frame in frames]
     return samples

@@ -100,20 +100,26 @@ class Origins(Protocol):
         ...
 
 
-def require_disjoint(calibration: Origins, test: Origins) -> None:
-    """Refuses calibration and test sets that share a video or a person.
+def require_disjoint(chosen: Origins, test: Origins, purpose: str = "calibration") -> None:
+    """Refuses a test set that shares a video or a person with images that something was chosen by.
+
+    Args:
+        chosen: Where those images come from.
+        test: Where the test set comes from.
+        purpose: What the images are for: `calibration` or `validation`.
 
     Raises:
         DataError: They overlap; the message names examples.
     """
-    videos = sorted(calibration.videos & test.videos)
+    verb = {"calibration": "calibrate", "validation": "validate"}[purpose]
+    videos = sorted(chosen.videos & test.videos)
     if videos:
         raise DataError(
-            f"calibration and test set share {len(videos)} videos, such as {videos[0]}; calibrate on other videos, "
+            f"{purpose} and test set share {len(videos)} videos, such as {videos[0]}; {verb} on other videos, "
             "or the reported accuracy is not that of unseen data"
         )
-    people = sorted(calibration.identities & test.identities)
+    people = sorted(chosen.identities & test.identities)
     if people:
         raise DataError(
-            f"calibration and test set share {len(people)} identities, such as {people[0]}; calibrate on other people"
+            f"{purpose} and test set share {len(people)} identities, such as {people[0]}; {verb} on other people"
         )

@@ -70,6 +70,14 @@ class RunFolder:
         """The logits that a command has so far; gone once it has them all."""
         return self.results(variant) / f"frames.{backend}.partial.csv"
 
+    def validation(self, variant: str, backend: str) -> Path:
+        """One logit per frame of the validation set, likewise."""
+        return self.results(variant) / f"validation.{backend}.csv"
+
+    def unfinished_validation(self, variant: str, backend: str) -> Path:
+        """Those of them that a command has so far."""
+        return self.results(variant) / f"validation.{backend}.partial.csv"
+
     def scores(self, variant: str) -> Path:
         """One score per video: what the report shows."""
         return self.results(variant) / "scores.csv"

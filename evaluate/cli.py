@@ -19,6 +19,7 @@ DEFAULT_BATCH_SIZE = 16
 _EXAMPLE = """examples:
   evaluate-engines runs/b5 --test data/test
   evaluate-engines runs/b5 --test data/test --skip-unreadable --batch-size 32
+  evaluate-engines runs/b5 --test data/test --validation data/validation
   evaluate-engines runs/b5 --test data/test --backend tensorrt --latency --latency-batches 1 8
   evaluate-engines runs/b5 --test data/test --ladder
 
@@ -46,6 +47,13 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"engine-signoff {__version__}")
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that build-engines filled")
     parser.add_argument("--test", type=Path, required=True, metavar="DIR", help="faces laid out as Celeb-DF-v2")
+    parser.add_argument(
+        "--validation",
+        type=Path,
+        metavar="DIR",
+        help="faces of other people, laid out likewise, that thresholds are fitted to (default: the images that the "
+        "run was calibrated with)",
+    )
     parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="default: onnxruntime")
     _add_split(parser.add_argument_group("device and report on two machines"))
     _add_ladder(parser.add_argument_group("where a loss comes from"))
@@ -72,6 +80,8 @@ def request_from_arguments(arguments: argparse.Namespace) -> EvaluationRequest:
         cuda_graphs=not arguments.no_cuda_graphs,
         gpu=arguments.gpu or 0,
         from_scores=arguments.from_scores,
+        validation=arguments.validation,
+        allow_partial=arguments.allow_partial,
         ladder=arguments.ladder,
     )
 
@@ -88,6 +98,11 @@ def _add_split(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="run no engine: make the report from the scores and the latency that --scores-only wrote into RUN/results "
         "on the device; needs neither the backend nor its device",
+    )
+    group.add_argument(
+        "--allow-partial",
+        action="store_true",
+        help="report on the videos that every engine has scored on the same images, if some engine lacks others",
     )
 
 
@@ -131,6 +146,13 @@ def _add_latency(group: argparse._ArgumentGroup) -> None:
 def _refuse_what_has_no_effect(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     if arguments.latency_batches and not arguments.latency:
         parser.error("--latency-batches says what --latency measures; pass --latency, too")
+    if arguments.allow_partial and not (arguments.from_scores or arguments.skip_unreadable):
+        parser.error(
+            "--allow-partial would have no effect: without --from-scores and --skip-unreadable, no engine can lack a "
+            "video; leave it out"
+        )
+    if arguments.allow_partial and arguments.scores_only:
+        parser.error("--allow-partial would have no effect: --scores-only compares no engines; leave it out")
     if arguments.ladder and arguments.scores_only:
         parser.error("--ladder is for the report, which --scores-only does not make; pass it with --from-scores later")
     if not arguments.from_scores:

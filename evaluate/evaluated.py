@@ -10,8 +10,8 @@ from evaluate.explanation import ScoredVariant
 from evaluate.latency_files import read_latency, stored_latency
 from evaluate.score_files import read_frame_scores, read_scores, write_scores
 from evaluate.scores import video_scores_from_frames
-from export.errors import ArtifactError
-from export.sidecar import Recipe, read_artifact
+from evaluate.shared_videos import require_comparable, shared_videos
+from export.sidecar import Recipe, read_artifact, sha256_of_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
     from engines.latency import LatencyRecord
     from evaluate.measuring import MeasuredEngine
+    from evaluate.scores import FrameScore
     from evaluate.session import Session
+    from evaluate.shared_videos import SharedVideos
     from export.sidecar import Artifact
+    from export.variant import Variant
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class EvaluatedVariant:
         engine: What was scored.
         graph: What that was built from.
         frames: The scores of the frames; the facts say what ran the engine.
+        scores: The scores of the videos.
+        frame_scores: The scores of the frames of those videos that the report is about, in the same order for all
+            variants.
+        validation: The scores of the frames of the validation set; None without one.
+        left_out: Videos that are left out because this variant lacks images of them.
         engines: Backend -> engine, for every backend whose engine was built from the graph.
         latencies: What was measured of those engines.
         stale_latencies: Backends whose latency is that of an earlier engine.
@@ -41,7 +49,11 @@ class EvaluatedVariant:
     engine: Artifact
     graph: Artifact
     frames: Artifact
+    scores: Artifact
+    frame_scores: tuple[FrameScore, ...]
     engines: Mapping[str, Artifact]
+    validation: Artifact | None = None
+    left_out: int = 0
     latencies: tuple[LatencyRecord, ...] = ()
     stale_latencies: tuple[str, ...] = ()
 
@@ -50,48 +62,64 @@ def evaluated_variants(session: Session, measured: Sequence[MeasuredEngine]) -> 
     """Averages the frames' scores and gathers what else there is.
 
     Raises:
-        ArtifactError: An engine was built from an earlier graph, or two engines were not scored on the same images.
+        ArtifactError: An engine was built from an earlier graph, or an engine's scores are not those of the test set.
+        DataError: An engine lacks scores that another one has, and nobody allowed that.
     """
-    for entry in measured[1:]:
-        _require_same_images(measured[0].frames, entry.frames)
-    return tuple(_evaluated(session, entry) for entry in measured)
+    graphs = [_graph(session, entry) for entry in measured]
+    read = {entry.variant.name: read_frame_scores(entry.frames.path) for entry in measured}
+    undecodable = [frozenset(entry.frames.facts["unreadable"]) for entry in measured]
+    shared = shared_videos(session.samples, read, frozenset.intersection(*undecodable))
+    require_comparable(shared, session.request.allow_partial)
+    return tuple(
+        _evaluated(session, entry, graph, read[entry.variant.name], shared)
+        for entry, graph in zip(measured, graphs, strict=True)
+    )
 
 
-def _evaluated(session: Session, measured: MeasuredEngine) -> EvaluatedVariant:
-    run, variant, frames = session.run, measured.variant, measured.frames
-    graph = read_artifact(run.onnx(variant.name))
+def _graph(session: Session, measured: MeasuredEngine) -> Artifact:
+    graph = read_artifact(session.run.onnx(measured.variant.name))
     require_built_from(measured.engine, graph)
+    return graph
+
+
+def _evaluated(
+    session: Session, measured: MeasuredEngine, graph: Artifact, frames: tuple[FrameScore, ...], shared: SharedVideos
+) -> EvaluatedVariant:
+    run, variant = session.run, measured.variant
     scores = session.store.obtain(
         run.scores(variant.name),
-        Recipe("scores", {"frames": frames.sha256}, {"aggregation": "mean probability"}),
-        lambda path: _write_video_scores(path, frames.path),
+        Recipe("scores", {"frames": measured.frames.sha256}, {"aggregation": "mean probability"}),
+        lambda path: _write_video_scores(path, measured.frames.path),
         30_000,
     )
     engines = current_engines(run, session.spec, variant, graph)
     stored = {backend: stored_latency(run, variant, backend) for backend in engines}
     fresh = {b: a for b, a in stored.items() if a and a.recipe.parents.get("engine") == engines[b].sha256}
+    frames = shared.frames(frames)
     return EvaluatedVariant(
-        scored=ScoredVariant(variant, read_scores(scores.path), scores.sha256),
+        scored=_scored(variant, scores, frames, shared),
         engine=measured.engine,
         graph=graph,
-        frames=frames,
+        frames=measured.frames,
+        scores=scores,
+        frame_scores=frames,
         engines=engines,
+        validation=measured.validation,
+        left_out=shared.left_out[variant.name],
         latencies=tuple(read_latency(artifact) for artifact in fresh.values()),
         stale_latencies=tuple(backend for backend, artifact in stored.items() if artifact and backend not in fresh),
     )
+
+
+def _scored(variant: Variant, scores: Artifact, frames: tuple[FrameScore, ...], shared: SharedVideos) -> ScoredVariant:
+    if not shared.is_partial:
+        return ScoredVariant(variant, read_scores(scores.path), scores.sha256)
+    # Averaged again, because a video is named with its folder only where that is needed among those that are left.
+    digest = sha256_of_json([scores.sha256, sorted(shared.videos)])
+    return ScoredVariant(variant, video_scores_from_frames(frames), digest)
 
 
 def _write_video_scores(path: Path, frames: Path) -> Mapping[str, Any]:
     scores = video_scores_from_frames(read_frame_scores(frames))
     write_scores(path, scores)
     return {"videos": len(scores.videos)}
-
-
-def _require_same_images(first: Artifact, other: Artifact) -> None:
-    """Refuses scores that cannot be compared: an image may decode on one machine and not on another."""
-    one, two = first.facts["unreadable"], other.facts["unreadable"]
-    if one != two:
-        raise ArtifactError(
-            f"{other.path} leaves out {len(two)} images and {first.path} {len(one)}, not the same ones; delete both "
-            "and score all engines on one machine"
-        )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from calibration.samples import Sample
     from engines.engine_runner import EngineRunner
+    from evaluate.labelled_images import LabelledImages
     from evaluate.scoring import ScoredFrames
     from evaluate.session import Session
     from export.sidecar import Artifact
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 FRAMES_KIND = "frame-scores"
 
 
-def obtained_frames(session: Session, variant: Variant, engine: Artifact) -> Artifact:
-    """Scores every frame of the test set, or takes the scores that an earlier command made by the same recipe.
+def obtained_frames(session: Session, variant: Variant, engine: Artifact, images: LabelledImages) -> Artifact:
+    """Scores every frame of a set, or takes the scores that an earlier command made by the same recipe.
 
     Whatever ends it early leaves the logits of the batches that were done, and the next command goes on from there.
 
@@ -39,11 +40,11 @@ def obtained_frames(session: Session, variant: Variant, engine: Artifact) -> Art
         BackendError: The engine fails; the message says how many images are scored by then.
         SignoffError: An image does not decode, or nothing does.
     """
-    request, backend, samples = session.request, session.backend, session.samples
+    request, backend, samples = session.request, session.backend, images.samples
     device = backend.device(request.gpu)
     logits = Recipe(
         FRAMES_KIND,
-        {"engine": engine.sha256, "test": samples.sha256},
+        {"engine": engine.sha256, images.role: samples.sha256},
         {
             "backend": dict(backend.versions()),
             "device": device,
@@ -51,15 +52,14 @@ def obtained_frames(session: Session, variant: Variant, engine: Artifact) -> Art
             **versions_of("pillow", "numpy"),
         },
     )
-    unfinished_at = session.run.unfinished_frames(variant.name, backend.name)
 
     def write(path: Path) -> Mapping[str, Any]:
         with backend.runner(engine, request.run_options(request.batch_size)) as runner:
             # A device without the memory for the batch asked for takes a smaller one, and says so in its notes.
             batch_size = min(request.batch_size, runner.largest_batch)
-            unfinished = UnfinishedScores(unfinished_at, sha256_of_json([logits.key, batch_size]), samples.root)
+            unfinished = UnfinishedScores(images.unfinished_at, sha256_of_json([logits.key, batch_size]), samples.root)
             told = _announced(session, variant, runner)
-            scored = _scored(session, variant, engine, runner, unfinished, batch_size)
+            scored = _scored(session, images, engine, runner, unfinished, batch_size)
             notes = _announced(session, variant, runner, told)
             conditions = runner.conditions
         write_frame_scores(path, scored.frames)
@@ -74,11 +74,12 @@ def obtained_frames(session: Session, variant: Variant, engine: Artifact) -> Art
             "notes": list(notes),
             "python": platform.python_version(),
             "machine": platform.machine(),
+            **images.facts,
         }
 
     recipe = replace(logits, options={**logits.options, "skip_unreadable": request.skip_unreadable})
-    frames = session.store.obtain(session.run.frames(variant.name, backend.name), recipe, write, 100_000)
-    unfinished_at.unlink(missing_ok=True)  # only now: a kill before the sidecar is written costs nothing
+    frames = session.store.obtain(images.scores_at, recipe, write, 100_000)
+    images.unfinished_at.unlink(missing_ok=True)  # only now: a kill before the sidecar is written costs nothing
     return frames
 
 
@@ -109,18 +110,18 @@ def reader_of_engine(session: Session, engine: Artifact, samples: Sequence[Sampl
 
 def _scored(
     session: Session,
-    variant: Variant,
+    images: LabelledImages,
     engine: Artifact,
     runner: EngineRunner,
     unfinished: UnfinishedScores,
     batch_size: int,
 ) -> ScoredFrames:
-    samples = session.samples
+    samples = images.samples
     known = unfinished.resumed(samples.samples, batch_size, session.request.skip_unreadable)
     if known:
-        session.announce(f"going on after {len(known)} of {len(samples.samples)} images of {variant.name}")
+        session.announce(f"going on after {len(known)} of {len(samples.samples)} images of {images.label}")
     reader_of = partial(reader_of_engine, session, engine, batch_size=batch_size)
-    return resumed_frames(runner.infer_each, reader_of, known, samples, unfinished, variant.name)
+    return resumed_frames(runner.infer_each, reader_of, known, samples, unfinished, images.label)
 
 
 def _announced(session: Session, variant: Variant, runner: EngineRunner, told: Sequence[str] = ()) -> tuple[str, ...]:

@@ -53,8 +53,9 @@ class _Stages:
 
     def __init__(self, session: Session, evaluated: Sequence[EvaluatedVariant]) -> None:
         self._session = session
-        # All variants were scored on the same images.
-        self._unreadable = list(evaluated[0].frames.facts["unreadable"]) if evaluated else []
+        # What the report is about: the same frames for all variants, without those that some engine could not read.
+        self._paths = {frame.path for entry in evaluated for frame in entry.frame_scores}
+        self._skips = len(self._paths) < len(session.samples.samples)
         self._engines = {entry.graph.sha256: entry.frames for entry in evaluated if session.backend.name == ONNXRUNTIME}
         self._read: dict[tuple[Stage, str], StageScores] = {}
 
@@ -69,21 +70,21 @@ class _Stages:
         if variant.name != exported:
             found.append(self._graph("graph", variant.name, entry.graph))
         if self._session.backend.name != ONNXRUNTIME:
-            found.append(_stage("engine", entry.frames))
+            found.append(StageScores("engine", _runner(entry.frames), entry.frame_scores))
         return found
 
     def _torch(self, stage: Stage, source: str) -> StageScores:
         if (stage, source) not in self._read:
-            frames = torch_frames(self._session, source, bool(self._unreadable))
-            self._read[stage, source] = self._checked(stage, frames)
+            frames = torch_frames(self._session, source, self._skips)
+            self._read[stage, source] = self._stage(stage, frames)
         return self._read[stage, source]
 
     def _graph(self, stage: Stage, name: str, graph: Artifact) -> StageScores:
         if (stage, name) not in self._read:
             frames = self._engines.get(graph.sha256) or self._stored_engine(name, graph)
             if frames is None:
-                frames = graph_frames(self._session, name, graph, bool(self._unreadable))
-            self._read[stage, name] = self._checked(stage, frames)
+                frames = graph_frames(self._session, name, graph, self._skips)
+            self._read[stage, name] = self._stage(stage, frames)
         return self._read[stage, name]
 
     def _fp32(self, name: str, variant: Variant, graph: Artifact) -> Artifact:
@@ -98,7 +99,7 @@ class _Stages:
         return fp32
 
     def _stored_engine(self, name: str, graph: Artifact) -> Artifact | None:
-        """Returns what an earlier command scored with ONNX Runtime's engine of this graph, on these very images."""
+        """Returns what an earlier command scored with ONNX Runtime's engine of this graph, with all of these images."""
         run = self._session.run
         engine_at, frames_at = run.engine(name, ONNXRUNTIME, ".onnx"), run.frames(name, ONNXRUNTIME)
         if not all(path.is_file() and sidecar_path(path).is_file() for path in (engine_at, frames_at)):
@@ -111,20 +112,20 @@ class _Stages:
             and frames.recipe.parents == {"engine": engine.sha256, "test": self._session.samples.sha256}
             and options.get("contract") == self._session.spec.contract.to_json()
             and options.get("backend") == versions_of(*options.get("backend", {}))
-            and list(frames.facts["unreadable"]) == self._unreadable
+            and {frame.path for frame in read_frame_scores(frames_at)} >= self._paths
         )
         return frames if current else None
 
-    def _checked(self, stage: Stage, frames: Artifact) -> StageScores:
-        unreadable = frames.facts["unreadable"]
-        if list(unreadable) != self._unreadable:
+    def _stage(self, stage: Stage, artifact: Artifact) -> StageScores:
+        frames = tuple(frame for frame in read_frame_scores(artifact.path) if frame.path in self._paths)
+        lacking = sorted(self._paths - {frame.path for frame in frames})
+        if lacking:
             raise ArtifactError(
-                f"{frames.path} leaves out {len(unreadable)} images and the engines' scores "
-                f"{len(self._unreadable)}, not the same ones; score the engines on a machine that decodes the same"
+                f"{artifact.path} has no score of {len(lacking)} images that the engines have, such as {lacking[0]}, "
+                "because they do not decode here; copy them again"
             )
-        return _stage(stage, frames)
+        return StageScores(stage, _runner(artifact), frames)
 
 
-def _stage(stage: Stage, frames: Artifact) -> StageScores:
-    facts = frames.facts
-    return StageScores(stage, f"{facts['backend']} ({facts['device']})", read_frame_scores(frames.path))
+def _runner(frames: Artifact) -> str:
+    return f"{frames.facts['backend']} ({frames.facts['device']})"

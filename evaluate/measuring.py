@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from evaluate.engine_files import engine_of, require_built_from
 from evaluate.frame_files import obtained_frames
+from evaluate.labelled_images import images_of_test, images_of_validation
 from evaluate.latency_files import obtained_latency
 from evaluate.session import opened_session
 from export.errors import BackendError
@@ -30,12 +31,14 @@ class MeasuredEngine:
         engine: Its file.
         frames: One logit per frame; the facts say what ran it.
         latency: How long it takes; None if that was not asked for.
+        validation: One logit per frame of the validation set; None without one.
     """
 
     variant: Variant
     engine: Artifact
     frames: Artifact
     latency: Artifact | None = None
+    validation: Artifact | None = None
 
 
 def measure_engines(
@@ -96,4 +99,7 @@ def _require_profile(engine: Artifact, batch: int, option: str) -> None:
 def _measured(session: Session, variant: Variant, engine: Artifact) -> MeasuredEngine:
     # Latency comes first: by the time that a test set is scored, nothing is cold any more.
     latency = obtained_latency(session, variant, engine) if session.request.latency_sizes else None
-    return MeasuredEngine(variant, engine, obtained_frames(session, variant, engine), latency)
+    frames = obtained_frames(session, variant, engine, images_of_test(session, variant))
+    images = images_of_validation(session, variant)
+    validation = None if images is None else obtained_frames(session, variant, engine, images)
+    return MeasuredEngine(variant, engine, frames, latency, validation)

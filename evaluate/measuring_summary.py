@@ -22,6 +22,8 @@ def summary_from_measured(request: EvaluationRequest, measured: Sequence[Measure
     for entry in measured:
         facts = entry.frames.facts
         lines.append(f"{entry.variant.name}: {facts['backend']} ({facts['device']}), scores in {entry.frames.path}")
+        if entry.validation is not None:
+            lines.append(f"  scores of the validation set in {entry.validation.path}")
         if facts["unreadable"]:
             lines.append(f"  warning: {len(facts['unreadable'])} images did not decode and were left out")
         lines += [f"  warning: {note}" for note in facts["notes"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,8 +84,8 @@ def roc_auc(is_fake: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
     Raises:
         DataError: The input is empty, mismatched, not finite, or of one class only.
     """
-    is_fake, scores = _checked(is_fake, scores)
-    fakes, reals = _class_sizes(is_fake)
+    is_fake, scores = checked_scores(is_fake, scores)
+    fakes, reals = class_sizes(is_fake)
     _, level, counts = np.unique(scores, return_inverse=True, return_counts=True)
     midranks = np.cumsum(counts) - (counts - 1) / 2
     pairs_won = midranks[level][is_fake].sum() - fakes * (fakes + 1) / 2
@@ -99,8 +100,8 @@ def roc_curve(is_fake: NDArray[np.bool_], scores: NDArray[np.floating]) -> RocCu
     Raises:
         DataError: As for `roc_auc`.
     """
-    is_fake, scores = _checked(is_fake, scores)
-    fakes, reals = _class_sizes(is_fake)
+    is_fake, scores = checked_scores(is_fake, scores)
+    fakes, reals = class_sizes(is_fake)
     levels, level = np.unique(-scores, return_inverse=True)
     fakes_at_level = np.bincount(level, weights=is_fake, minlength=len(levels)).astype(np.int64)
     reals_at_level = np.bincount(level, weights=~is_fake, minlength=len(levels)).astype(np.int64)
@@ -117,7 +118,9 @@ def confusion_at(threshold: float, is_fake: NDArray[np.bool_], scores: NDArray[n
     Raises:
         DataError: The input is empty, mismatched or not finite.
     """
-    is_fake, scores = _checked(is_fake, scores)
+    is_fake, scores = checked_scores(is_fake, scores)
+    if not math.isfinite(threshold):
+        raise DataError(f"the threshold is {threshold}; expected a finite score, such as {DEFAULT_THRESHOLD}")
     called_fake = scores >= threshold
     return ConfusionCounts(
         tp=int(np.sum(is_fake & called_fake)),
@@ -127,7 +130,14 @@ def confusion_at(threshold: float, is_fake: NDArray[np.bool_], scores: NDArray[n
     )
 
 
-def _checked(is_fake: NDArray[np.bool_], scores: NDArray[np.floating]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def checked_scores(
+    is_fake: NDArray[np.bool_], scores: NDArray[np.floating]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Returns labels (N,) and scores (N,) that can be judged, the latter as float64.
+
+    Raises:
+        DataError: The input is empty, mismatched or not finite.
+    """
     labels = np.asarray(is_fake)
     values = np.asarray(scores, dtype=np.float64)
     if labels.dtype != np.bool_ or labels.ndim != 1 or labels.shape != values.shape:
@@ -143,7 +153,12 @@ def _checked(is_fake: NDArray[np.bool_], scores: NDArray[np.floating]) -> tuple[
     return labels, values
 
 
-def _class_sizes(is_fake: NDArray[np.bool_]) -> tuple[int, int]:
+def class_sizes(is_fake: NDArray[np.bool_]) -> tuple[int, int]:
+    """Returns the numbers of fakes and of reals.
+
+    Raises:
+        DataError: One of them is zero.
+    """
     fakes = int(is_fake.sum())
     reals = is_fake.size - fakes
     if fakes == 0 or reals == 0:

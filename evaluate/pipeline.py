@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evaluate.evaluated import evaluated_variants
+from evaluate.evaluated_run import evaluated_run
 from evaluate.gallery import gallery_samples
 from evaluate.ladder_stages import ladder_of_variants
 from evaluate.measuring import measured_engines
+from evaluate.recommended_threshold import recommend_thresholds
 from evaluate.record import BASELINE
 from evaluate.report import write_report
 from evaluate.report_record import report_record
@@ -44,10 +46,11 @@ def evaluate_engines(
     """
     with opened_session(request, announce or (lambda _: None)) as session:
         measured = stored_engines(session) if request.from_scores else measured_engines(session)
-        evaluated = evaluated_variants(session, measured)
-        ladders = ladder_of_variants(session, evaluated) if request.ladder else {}
-        evidence = visual_evidence(session, evaluated, _gallery(evaluated))
-        record = _with_evidence(report_record(session, evaluated, evidence.explanation), evidence, ladders)
+        run = evaluated_run(evaluated_variants(session, measured), session.samples)
+        ladders = ladder_of_variants(session, run.variants) if request.ladder else {}
+        evidence = visual_evidence(session, run.variants, _gallery(run.variants))
+        record = _with_evidence(report_record(session, run, evidence.explanation), evidence, ladders)
+        recommend_thresholds(run)
         return record, write_report(session.run.report, record)
 
 

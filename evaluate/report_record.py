@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from calibration.int8_record import Int8Record
 from evaluate.comparison import DEFAULT_STABLE_AUC_DROP, compared_variants
+from evaluate.data_facts import calibration_facts, dataset_facts, shared_digests, validation_facts
 from evaluate.decoding import decoded_from_json
 from evaluate.environment import environment_of_report
-from evaluate.facts import CalibrationFacts, DatasetFacts
 from evaluate.metrics import DEFAULT_THRESHOLD, confusion_at, roc_auc, roc_curve
 from evaluate.record import EngineFile, ReportRecord, ReportSample, VariantResult
 from evaluate.report_warnings import report_warnings
@@ -19,14 +19,13 @@ from export.variant import Precision
 from pruning.record import PruningRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-    from calibration.samples import SampleSet
     from engines.run_folder import RunFolder
-    from engines.spec import RunSpec
     from evaluate.evaluated import EvaluatedVariant
+    from evaluate.evaluated_run import EvaluatedRun
     from evaluate.explanation import Explanation, ScoredVariant
-    from evaluate.record import PrecisionName
+    from evaluate.record import PrecisionName, VariantStatistics
     from evaluate.session import Session
     from export.sidecar import Artifact
     from export.variant import Variant
@@ -37,17 +36,11 @@ _PRECISION_NAMES: dict[Precision, PrecisionName] = {
     Precision.INT8: "INT8",
     Precision.INT8_WEIGHTS: "INT8 weights",
 }
-_METHOD_NAMES = {
-    "mse": "least mean squared error, per tensor",
-    "percentile": "99.99th percentile, per tensor",
-    "entropy": "least Kullback-Leibler divergence, per tensor",
-    "minmax": "largest magnitude, per tensor",
-}
 
 
-def report_record(session: Session, evaluated: Sequence[EvaluatedVariant], explanation: Explanation) -> ReportRecord:
+def report_record(session: Session, run: EvaluatedRun, explanation: Explanation) -> ReportRecord:
     """Returns the record that report.json holds."""
-    results = [_variant_result(session, entry, explanation) for entry in evaluated]
+    results = [_variant_result(session, entry, run.statistics, explanation) for entry in run.variants]
     architecture = session.spec.contract.architecture
     return ReportRecord(
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -55,16 +48,22 @@ def report_record(session: Session, evaluated: Sequence[EvaluatedVariant], expla
         architecture=architecture,
         threshold=DEFAULT_THRESHOLD,
         stable_auc_drop=DEFAULT_STABLE_AUC_DROP,
-        dataset=_dataset_facts(session.samples, evaluated[0]),
-        calibration=_calibration_facts(session.spec),
-        environment=environment_of_report(entry.frames for entry in evaluated),
+        dataset=dataset_facts(session.samples, run.variants),
+        calibration=calibration_facts(session.spec),
+        environment=environment_of_report(entry.frames for entry in run.variants),
         variants=compared_variants(results),
         heatmap_limit=explanation.limit if explanation.paths else None,
-        warnings=report_warnings(session.spec, results, evaluated),
+        warnings=report_warnings(session, results, run.variants),
+        videos=run.videos,
+        validation=validation_facts(session.spec, run.validation),
+        is_partial=any(entry.left_out for entry in run.variants),
+        digests=shared_digests(session.spec, session.samples, run.validation),
     )
 
 
-def _variant_result(session: Session, entry: EvaluatedVariant, explanation: Explanation) -> VariantResult:
+def _variant_result(
+    session: Session, entry: EvaluatedVariant, statistics: Mapping[str, VariantStatistics], explanation: Explanation
+) -> VariantResult:
     variant, scores, frames = entry.scored.variant, entry.scored.scores, entry.frames.facts
     return VariantResult(
         name=variant.name,
@@ -83,6 +82,8 @@ def _variant_result(session: Session, entry: EvaluatedVariant, explanation: Expl
         int8=_int8_record(entry.graph),
         pruning=_pruning_record(session.run, variant),
         latency=entry.latencies,
+        statistics=statistics[variant.name],
+        digests={"graph": entry.graph.sha256, "engine": entry.engine.sha256, "scores": entry.scores.sha256},
     )
 
 
@@ -121,33 +122,4 @@ def _engine_file(run: RunFolder, backend: str, engine: Artifact) -> EngineFile:
         download_bytes=engine.facts.get("download_bytes"),
         sparse_eligible=sparsity.get("eligible"),
         sparse_picked=sparsity.get("picked"),
-    )
-
-
-def _dataset_facts(samples: SampleSet, first: EvaluatedVariant) -> DatasetFacts:
-    facts = first.frames.facts
-    fakes = int(first.scored.scores.is_fake.sum())
-    return DatasetFacts(
-        root=str(samples.root),
-        sha256=samples.sha256,
-        fake_videos=fakes,
-        real_videos=len(first.scored.scores.videos) - fakes,
-        frames=len(samples.samples) - len(facts["unreadable"]),
-        unreadable_frames=len(facts["unreadable"]),
-        lost_videos=len(facts["lost_videos"]),
-    )
-
-
-def _calibration_facts(spec: RunSpec) -> CalibrationFacts | None:
-    calibration = spec.calibration
-    if calibration is None:
-        return None
-    return CalibrationFacts(
-        root=calibration.root,
-        sha256=calibration.sha256,
-        fake_images=calibration.fake,
-        real_images=calibration.real,
-        videos=len(calibration.videos),
-        unreadable_images=calibration.unreadable,
-        method=_METHOD_NAMES.get(calibration.method, calibration.method),
     )

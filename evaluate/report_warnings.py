@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from engines.spec import RunSpec
     from evaluate.evaluated import EvaluatedVariant
     from evaluate.record import VariantResult
+    from evaluate.session import Session
     from export.sidecar import Artifact
 
 
 def report_warnings(
-    spec: RunSpec, results: Sequence[VariantResult], evaluated: Sequence[EvaluatedVariant]
+    session: Session, results: Sequence[VariantResult], evaluated: Sequence[EvaluatedVariant]
 ) -> tuple[str, ...]:
     """Returns one sentence per warning."""
     warnings = [
@@ -25,10 +26,11 @@ def report_warnings(
         if result.auc < 0.5 and result.precision == "FP32" and result.source == DENSE
     ]
     for entry in evaluated:
-        warnings += _warnings_of_variant(spec, entry)
+        warnings += _warnings_of_variant(session.spec, entry)
     ran = dict.fromkeys(result.backend for result in results)
     if len(ran) > 1:
         warnings.append(f"the rows were not scored alike, but by {', '.join(ran)}")
+    warnings += _threshold_warnings(session, results, evaluated)
     unreadable = evaluated[0].frames.facts["unreadable"]
     if unreadable:
         warnings.append(f"{len(unreadable)} images did not decode and were left out, such as {unreadable[0]}")
@@ -44,9 +46,26 @@ def _warnings_of_variant(spec: RunSpec, entry: EvaluatedVariant) -> list[str]:
         f"{name}: the latency of an earlier engine for {backend} is left out; run evaluate-engines --latency for it"
         for backend in entry.stale_latencies
     ]
+    if entry.left_out:
+        warnings.append(
+            f"{name}: {entry.left_out} videos lack scores, or scores of some images; they are left out of every row"
+        )
     if _by_another_release(entry.frames):
         warnings.append(f"{name}: its scores were made by another release of the toolkit")
     return warnings + [f"{name}: {note}" for note in entry.frames.facts["notes"]]
+
+
+def _threshold_warnings(
+    session: Session, results: Sequence[VariantResult], evaluated: Sequence[EvaluatedVariant]
+) -> list[str]:
+    if evaluated[0].validation is None:
+        lack = session.validation.lack or "not every engine has scores of the same validation set"
+        return [f"no threshold was fitted, so decisions are compared at 0.5: {lack}"]
+    return [
+        f"{result.name}: no threshold decides its validation scores better than chance, so none was fitted"
+        for result in results
+        if result.statistics is not None and result.statistics.at("refitted") is None
+    ]
 
 
 def _by_another_release(artifact: Artifact) -> bool:

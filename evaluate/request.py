@@ -27,6 +27,8 @@ class EvaluationRequest:
         cuda_graphs: Whether a GPU replays each batch size from a CUDA graph.
         gpu: Index of the GPU.
         from_scores: Makes the report from the scores that the run folder has, without running an engine.
+        validation: Folder of labelled faces that thresholds are fitted to; None for the run's calibration images.
+        allow_partial: Reports on the videos that every engine has scored alike, if some engine lacks others.
         ladder: Scores every stage from the checkpoint to the engine, too.
     """
 
@@ -40,6 +42,8 @@ class EvaluationRequest:
     cuda_graphs: bool = True
     gpu: int = 0
     from_scores: bool = False
+    validation: Path | None = None
+    allow_partial: bool = False
     ladder: bool = False
 
     @property

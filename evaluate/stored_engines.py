@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evaluate.engine_files import engine_of
 from evaluate.frame_files import FRAMES_KIND
 from evaluate.measuring import MeasuredEngine
+from evaluate.stored_validation import stored_validation
 from export.errors import ArtifactError
 from export.sidecar import read_artifact, sidecar_path
 
@@ -27,7 +29,9 @@ def stored_engines(session: Session) -> tuple[MeasuredEngine, ...]:
     """
     variants = session.spec.variants_for(session.backend.name)
     _require_all(session, variants)
-    return tuple(_stored(session, variant) for variant in variants)
+    stored = tuple(_stored(session, variant) for variant in variants)
+    validations = stored_validation(session, [(entry.variant, entry.engine) for entry in stored])
+    return tuple(replace(entry, validation=validations.get(entry.variant)) for entry in stored)
 
 
 def _require_all(session: Session, variants: tuple[Variant, ...]) -> None:

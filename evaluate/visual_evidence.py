@@ -78,8 +78,8 @@ def visual_evidence(session: Session, evaluated: Sequence[EvaluatedVariant], sam
 
 def _compared_frames(session: Session, evaluated: Sequence[EvaluatedVariant]) -> dict[str, bool]:
     """Returns frame -> label of the videos whose maps are compared."""
-    root, unreadable = session.samples.root, set(evaluated[0].frames.facts["unreadable"])
-    readable = [s for s in session.samples.samples if path_from_root(s.path, root) not in unreadable]
+    root, scored = session.samples.root, {frame.path for frame in evaluated[0].frame_scores}
+    readable = [sample for sample in session.samples.samples if path_from_root(sample.path, root) in scored]
     return {path_from_root(sample.path, root): sample.is_fake for sample in agreement_sample(readable)}
 
 

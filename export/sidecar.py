@@ -18,7 +18,7 @@ import os
 import re
 import secrets
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from export import __version__
@@ -226,6 +226,25 @@ def make_artifact(path: Path, recipe: Recipe, write: Callable[[Path], Mapping[st
         },
     )
     return Artifact(path, digest, recipe, facts, recipe.key)
+
+
+def amended_artifact(artifact: Artifact, facts: Mapping[str, Any]) -> Artifact:
+    """Adds facts that became known after an artifact was made; its file, digest and recipe stay what they are.
+
+    Whatever was made from the artifact rests on its digest and stays valid. A sidecar that says these things already is
+    not written again.
+
+    Raises:
+        ArtifactError: The sidecar is damaged, or no longer that of this artifact.
+    """
+    sidecar = sidecar_path(artifact.path)
+    stored = read_json(sidecar)
+    if not isinstance(stored, dict) or (stored["sha256"], stored["key"]) != (artifact.sha256, artifact.key):
+        raise ArtifactError(f"{sidecar} changed while the command ran; run it again")
+    amended = {**artifact.facts, **facts}
+    if stored["facts"] != amended:
+        write_json(sidecar, {**stored, "facts": amended, "facts_sha256": sha256_of_json(amended)})
+    return replace(artifact, facts=amended)
 
 
 def _flush_to_disk(stream: IO[bytes]) -> None:

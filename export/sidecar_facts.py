@@ -44,6 +44,11 @@ def _precisions(stated: Stated, key: str) -> object:
     return [inner.text("source"), *(layers.whole_number(precision) for precision in layers)]
 
 
+def _threshold(stated: Stated, key: str) -> object:
+    inner = stated.inner(key)
+    return [inner.number("value"), inner.text("origin"), inner.text("validation_sha256")]
+
+
 _FACTS: dict[str, dict[str, Reader]] = {
     "engine": {
         "input": Stated.text,
@@ -58,6 +63,7 @@ _FACTS: dict[str, dict[str, Reader]] = {
         "version_compatible": Stated.flag,
         "hardware_compatible": Stated.flag,
         "sparsity": _sparsity,
+        "recommended_threshold": _threshold,
     },
     "frame-scores": {
         "unreadable": Stated.texts,
@@ -70,6 +76,7 @@ _FACTS: dict[str, dict[str, Reader]] = {
         "conditions": Stated.texts_by_name,
         "python": Stated.text,
         "machine": Stated.text,
+        "root": Stated.text,
     },
     "onnx": {"int8": _optional_part},
     "weights": {"pruning": _optional_part},

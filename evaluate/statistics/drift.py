@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evaluate.statistics.proportion import Proportion  # noqa: TC001  # decoding resolves the fields' types
+import numpy as np
+
+from evaluate.metrics import checked_scores
+from evaluate.statistics.proportion import Proportion, proportion
+from export.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -59,7 +62,8 @@ class Drift:
         pearson: Correlation of the scores; None where one of them is constant.
         spearman: Of their ranks, likewise.
         ks_statistic: Largest distance between the two distributions of scores (Kolmogorov-Smirnov).
-        sqnr_db: Signal-to-noise ratio of the frames' logits in dB; None where no logit differs.
+        sqnr_db: Signal-to-noise ratio of the frames' logits in dB: variance of the baseline's within a class over the
+            mean squared difference, between -120 and 120 (`calibration.logit_noise`); None where no logit differs.
         mean_difference: Mean of score minus baseline.
         mean_absolute: Mean of its magnitude.
         largest_absolute: Largest magnitude.
@@ -84,9 +88,81 @@ def drift_from_scores(
     is_fake: NDArray[np.bool_],
     baseline: NDArray[np.float64],
     scores: NDArray[np.float64],
+    frame_is_fake: NDArray[np.bool_],
     logits: tuple[NDArray[np.float64], NDArray[np.float64]],
     threshold: float,
     worst: int = 20,
 ) -> Drift:
-    """Compares scores (N,) of the videos, and the logits (M,) of their frames, the baseline's first."""
-    raise NotImplementedError
+    """Compares the scores of videos, and the logits of their frames, with the baseline's.
+
+    Args:
+        samples: Names of the videos, length N.
+        is_fake: Their labels, shape (N,).
+        baseline: The baseline's scores, shape (N,).
+        scores: The variant's scores, shape (N,).
+        frame_is_fake: Labels of all frames, shape (M,).
+        logits: Logits of all frames, each of shape (M,), the baseline's first.
+        threshold: A score of at least this is called fake.
+        worst: How many of the videos that moved furthest are named.
+
+    Raises:
+        DataError: The input is empty, mismatched or not finite.
+    """
+    from scipy.stats import ks_2samp, rankdata
+
+    _, baseline = checked_scores(is_fake, baseline)
+    is_fake, scores = checked_scores(is_fake, scores)
+    if len(samples) != scores.size or not np.isfinite(threshold):
+        raise DataError(
+            f"{len(samples)} names for {scores.size} videos and a threshold of {threshold}; "
+            "expected one name per video and a finite threshold"
+        )
+    difference = scores - baseline
+    called = np.stack([baseline >= threshold, scores >= threshold])
+    moved = sorted(range(scores.size), key=lambda index: (-abs(difference[index]), samples[index]))
+    return Drift(
+        threshold=threshold,
+        pearson=_correlation(baseline, scores),
+        # Ranks share the mean of their places where scores are tied.
+        spearman=_correlation(rankdata(baseline), rankdata(scores)),
+        ks_statistic=float(ks_2samp(baseline, scores, method="asymp").statistic),
+        sqnr_db=_sqnr_db(frame_is_fake, *logits),
+        mean_difference=float(difference.mean()),
+        mean_absolute=float(np.abs(difference).mean()),
+        largest_absolute=float(np.abs(difference).max()),
+        flips=_flips(is_fake, called),
+        worst=tuple(
+            DriftedVideo(
+                samples[i], bool(is_fake[i]), float(baseline[i]), float(scores[i]), bool(called[0, i] != called[1, i])
+            )
+            for i in moved[:worst]
+        ),
+    )
+
+
+def _flips(is_fake: NDArray[np.bool_], called: NDArray[np.bool_]) -> Flips:
+    from scipy.stats import binomtest
+
+    was_right, is_right = called == is_fake
+    repaired, broken = int(np.sum(~was_right & is_right)), int(np.sum(was_right & ~is_right))
+    flipped = repaired + broken
+    p_value = float(binomtest(broken, flipped).pvalue) if flipped else 1.0
+    return Flips(repaired, broken, proportion(flipped, is_fake.size), p_value)
+
+
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return None
+    # Scaled before they are squared, so that tiny deviations do not underflow.
+    one, other = ((values - values.mean()) / np.ptp(values) for values in (one, other))
+    return float(np.clip(one @ other / np.sqrt((one @ one) * (other @ other)), -1.0, 1.0))
+
+
+def _sqnr_db(is_fake: NDArray[np.bool_], baseline: NDArray[np.float64], logits: NDArray[np.float64]) -> float | None:
+    from calibration.logit_noise import sqnr_db, within_class_variance
+
+    _, baseline = checked_scores(is_fake, baseline)
+    is_fake, logits = checked_scores(is_fake, logits)
+    if np.array_equal(baseline, logits):
+        return None
+    return sqnr_db(within_class_variance(baseline, is_fake), logits - baseline)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from evaluate.metrics import ConfusionCounts  # noqa: TC001  # decoding resolves the fields' types
-from evaluate.statistics.proportion import Proportion  # noqa: TC001  # as above
+import numpy as np
+
+from evaluate.metrics import ConfusionCounts, confusion_at
+from evaluate.statistics.proportion import Proportion, proportion
+from evaluate.statistics.score_levels import score_levels
+from export.errors import DataError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 ThresholdOrigin = Literal["default", "frozen", "refitted"]
@@ -38,13 +41,46 @@ class OperatingPoint:
 def operating_point(
     origin: ThresholdOrigin, threshold: float, is_fake: NDArray[np.bool_], scores: NDArray[np.float64]
 ) -> OperatingPoint:
-    """Decides labelled scores (N,) by a threshold."""
-    raise NotImplementedError
+    """Decides labelled scores (N,) by a threshold; the rate of a class that is not there is 0 of 0.
+
+    Raises:
+        DataError: The input is empty, mismatched or not finite.
+    """
+    counts = confusion_at(threshold, is_fake, scores)
+    return OperatingPoint(
+        origin=origin,
+        threshold=threshold,
+        confusion=counts,
+        missed_fakes=proportion(counts.fn, counts.tp + counts.fn),
+        false_alarms=proportion(counts.fp, counts.fp + counts.tn),
+    )
 
 
 def fitted_threshold(is_fake: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
     """Returns the threshold with the largest sum of both classes' accuracies (Youden, Cancer 1950).
 
-    It lies in the middle between two neighbouring scores; of several such, the one nearest to their middle.
+    It lies in the middle between two neighbouring distinct scores. Where several do equally well, the middle one is
+    taken, and the lower of two middle ones, which misses fewer fakes.
+
+    Args:
+        is_fake: Labels, shape (N,).
+        scores: Scores, shape (N,).
+
+    Raises:
+        DataError: The input is empty, mismatched, not finite or of one class only, or no threshold between two scores
+            decides better than chance.
     """
-    raise NotImplementedError
+    levels = score_levels(is_fake, scores)
+    # Youden's index times fakes * reals, an integer, so that equals compare equal; the last level calls all fake.
+    gain = (levels.fakes_above * levels.reals - levels.reals_above * levels.fakes)[:-1]
+    if not np.any(gain > 0):
+        raise DataError(
+            f"no threshold between the scores of {levels.fakes} fakes and {levels.reals} reals decides better than "
+            "chance; check the labels, the fake index and the engine before fitting one"
+        )
+    best = np.flatnonzero(gain == gain.max())
+    above = best[len(best) // 2]
+    high, low = float(levels.scores[above]), float(levels.scores[above + 1])
+    middle = low + (high - low) / 2
+    # Between two adjacent numbers there is none; the upper one decides alike because a score of at least it is fake.
+    return middle if middle > low else high

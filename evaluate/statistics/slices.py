@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evaluate.statistics.proportion import Proportion  # noqa: TC001  # decoding resolves the fields' types
+import numpy as np
+
+from evaluate.metrics import checked_scores, class_sizes, confusion_at, roc_auc
+from evaluate.statistics.proportion import Proportion, proportion
+from export.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
 SMALLEST_SLICE = 10
@@ -58,5 +62,49 @@ def slices_from_scores(
         baseline: The baseline's scores of the same videos.
         threshold: A score of at least this is called fake.
         smallest: Fewest videos of a slice.
+
+    Raises:
+        DataError: The input is empty, mismatched, not finite, or of one class only.
     """
-    raise NotImplementedError
+    is_fake, scores = checked_scores(is_fake, scores)
+    class_sizes(is_fake)
+    if baseline is not None:
+        _, baseline = checked_scores(is_fake, baseline)
+    if len(attributes) != scores.size:
+        raise DataError(f"attributes of {len(attributes)} videos and {scores.size} scores; expected as many")
+    members: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index, named in enumerate(attributes):
+        for pair in named.items():
+            members[pair].append(index)
+    return tuple(
+        _slice(pair, np.array(indices), is_fake, scores, baseline, threshold)
+        for pair, indices in sorted(members.items())
+        if smallest <= len(indices) < scores.size
+    )
+
+
+def _slice(
+    pair: tuple[str, str],
+    members: NDArray[np.intp],
+    is_fake: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    baseline: NDArray[np.float64] | None,
+    threshold: float,
+) -> Slice:
+    counts = confusion_at(threshold, is_fake[members], scores[members])
+    fakes, reals = counts.tp + counts.fn, counts.fp + counts.tn
+    compared = np.zeros(scores.size, dtype=np.bool_)
+    compared[members] = True
+    if fakes == 0 or reals == 0:
+        compared |= is_fake if fakes == 0 else ~is_fake
+    auc = roc_auc(is_fake[compared], scores[compared])
+    return Slice(
+        attribute=pair[0],
+        value=pair[1],
+        fakes=fakes,
+        reals=reals,
+        auc=auc,
+        auc_diff=None if baseline is None else auc - roc_auc(is_fake[compared], baseline[compared]),
+        missed_fakes=proportion(counts.fn, fakes),
+        false_alarms=proportion(counts.fp, reals),
+    )

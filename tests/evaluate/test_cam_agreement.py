@@ -142,7 +142,8 @@ def test_maps_without_aim_reach_the_area() -> None:
 
 
 def test_a_map_without_positive_contribution_has_none_inside() -> None:
-    assert mask_agreement(np.full((1, 3, 3), -1, np.float32), masks_at((slice(None), slice(None)), 1)).energy_inside == 0
+    maps = np.full((1, 3, 3), -1, np.float32)
+    assert mask_agreement(maps, masks_at((slice(None), slice(None)), 1)).energy_inside == 0
 
 
 def test_masks_are_compared_for_the_images_that_have_one() -> None:

@@ -21,9 +21,9 @@ IS_FAKE = np.arange(VIDEOS) % 2 == 0
 def stage(name: str, logits: np.ndarray, order: np.ndarray | None = None) -> StageScores:
     """Logits (VIDEOS, FRAMES) as a stage."""
     frames = [
-        FrameScore(f"v{video:02d}/{frame}.jpg", f"folder/v{video:02d}.mp4", bool(IS_FAKE[video]), float(logits[video, frame]))
+        FrameScore(f"v{video:02d}/{frame}.jpg", f"folder/v{video:02d}.mp4", bool(IS_FAKE[video]), float(logit))
         for video in range(VIDEOS)
-        for frame in range(FRAMES)
+        for frame, logit in enumerate(logits[video])
     ]
     frames = frames if order is None else [frames[i] for i in order]
     return StageScores(name, f"runner of {name}", tuple(frames))  # type: ignore[arg-type]

@@ -66,7 +66,9 @@ def built(run: RunFolder, graph: Artifact, **built_from: str) -> Artifact:
 
 def files_of(run: RunFolder, graph: Artifact) -> tuple[EngineFile, ...]:
     engines = current_engines(run, SPEC, Q8, graph)
-    entry = EvaluatedVariant(ScoredVariant(Q8, ScoreSet(()), ""), engines["onnxruntime"], graph, graph, engines)
+    entry = EvaluatedVariant(
+        ScoredVariant(Q8, ScoreSet(()), ""), engines["onnxruntime"], graph, graph, graph, (), engines
+    )
     return report_record._engine_files(run, entry)
 
 
