@@ -20,7 +20,7 @@ _EXAMPLE = """examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `signoff-demo`; returns 0, or 2 if something the user can mend is wrong."""
+    """Runs `signoff-demo`; returns 0 whatever the verdict, or 2 for what the user can mend."""
     arguments = parsed_arguments(argv)
     return run_command("signoff-demo", lambda: _run(arguments))
 
@@ -51,12 +51,13 @@ def _run(arguments: argparse.Namespace) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
     from demo.pipeline import DemoRequest, run_demo
     from evaluate.summary import summary_from_record
+    from evaluate.verdict.outcome import outcome_text
 
     request = DemoRequest(
         arguments.out, arguments.backbone, arguments.size, arguments.epochs, arguments.videos, arguments.seed
     )
-    record, paths = run_demo(request, announce=partial(print, flush=True))
-    print(summary_from_record(record, paths))
+    done = run_demo(request, announce=partial(print, flush=True))
+    print(f"{summary_from_record(done.record)}\n\n{outcome_text(done)}")
     return 0
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from evaluate.record import ReportRecord
+    from evaluate.verdict.regrading import Reported
     from export.sidecar import Artifact
 
 FEWEST_VIDEOS = 20
@@ -55,7 +55,7 @@ class DemoRequest:
             raise DataError(f"--epochs {self.epochs}; expected at least 1")
 
 
-def run_demo(request: DemoRequest, announce: Callable[[str], None]) -> tuple[ReportRecord, tuple[Path, ...]]:
+def run_demo(request: DemoRequest, announce: Callable[[str], None]) -> Reported:
     """Runs every step.
 
     Args:
@@ -63,7 +63,7 @@ def run_demo(request: DemoRequest, announce: Callable[[str], None]) -> tuple[Rep
         announce: Gets a line per step and per file that is made.
 
     Returns:
-        The record that report.json holds, and the files a reader opens first.
+        The report, the verdict and the files a reader opens first.
 
     Raises:
         SignoffError: Anything the user can mend.
@@ -85,7 +85,7 @@ def run_demo(request: DemoRequest, announce: Callable[[str], None]) -> tuple[Rep
     )
     build_engines(build, announce=announce)
     announce("step 4 of 4: evaluate-engines")
-    return evaluate_engines(EvaluationRequest(request.out, data / "test"), announce)
+    return evaluate_engines(EvaluationRequest(request.out, data / "test", ladder=True), announce)
 
 
 def _trained_checkpoint(request: DemoRequest, contract: ModelContract, announce: Callable[[str], None]) -> Artifact:

@@ -21,17 +21,19 @@ _EXAMPLE = """examples:
   evaluate-engines runs/b5 --test data/test --skip-unreadable --batch-size 32
   evaluate-engines runs/b5 --test data/test --validation data/validation
   evaluate-engines runs/b5 --test data/test --backend tensorrt --latency --latency-batches 1 8
-  evaluate-engines runs/b5 --test data/test --ladder
+  evaluate-engines runs/b5 --test data/test --limits limits.toml --ladder
 
 on a device without torch, timm and matplotlib (copy runs/b5/spec.json, runs/b5/engines and the test set there):
   evaluate-engines runs/b5 --test data/test --backend tensorrt --scores-only --latency
 and, once runs/b5/results is copied back, where those packages are:
   evaluate-engines runs/b5 --test data/test --backend tensorrt --from-scores
+
+exit codes: 0 PASS, 3 FAIL, 4 INCONCLUSIVE, 2 for what you can mend in the command or its files
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `evaluate-engines`; returns 0, or 2 if something the user can mend is wrong."""
+    """Runs `evaluate-engines`; returns 0 for PASS, 3 for FAIL, 4 for INCONCLUSIVE, 2 for what the user can mend."""
     arguments = parsed_arguments(argv)
     return run_command("evaluate-engines", lambda: _run(arguments))
 
@@ -40,7 +42,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line; options that would have no effect end it."""
     parser = argparse.ArgumentParser(
         prog="evaluate-engines",
-        description="Scores every engine of a run on a labelled test set and writes the report.",
+        description="Scores every engine of a run on a labelled test set, judges them by limits and writes the report.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -55,6 +57,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "run was calibrated with)",
     )
     parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="default: onnxruntime")
+    _add_limits(parser.add_argument_group("verdict"))
     _add_split(parser.add_argument_group("device and report on two machines"))
     _add_ladder(parser.add_argument_group("where a loss comes from"))
     _add_running(parser.add_argument_group("running the engines"))
@@ -83,6 +86,24 @@ def request_from_arguments(arguments: argparse.Namespace) -> EvaluationRequest:
         validation=arguments.validation,
         allow_partial=arguments.allow_partial,
         ladder=arguments.ladder,
+        limits=arguments.limits,
+        limit_changes=tuple(arguments.limit),
+    )
+
+
+def _add_limits(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--limits",
+        type=Path,
+        metavar="FILE",
+        help="limits.toml (default: the limits of the verdict before; at first max_auc_drop = 0.01, max_flips = 0.02)",
+    )
+    group.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="[VARIANT.]LIMIT=X",
+        help="replace one limit; can be given several times",
     )
 
 
@@ -153,6 +174,8 @@ def _refuse_what_has_no_effect(parser: argparse.ArgumentParser, arguments: argpa
         )
     if arguments.allow_partial and arguments.scores_only:
         parser.error("--allow-partial would have no effect: --scores-only compares no engines; leave it out")
+    if arguments.scores_only and (arguments.limits or arguments.limit):
+        parser.error("--scores-only gives no verdict; pass the limits with --from-scores later, or to grade-report")
     if arguments.ladder and arguments.scores_only:
         parser.error("--ladder is for the report, which --scores-only does not make; pass it with --from-scores later")
     if not arguments.from_scores:
@@ -189,10 +212,11 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     from evaluate.pipeline import evaluate_engines
     from evaluate.summary import summary_from_record
+    from evaluate.verdict.outcome import outcome_code, outcome_text
 
-    record, paths = evaluate_engines(request, announce)
-    print(summary_from_record(record, paths))
-    return 0
+    done = evaluate_engines(request, announce)
+    print(f"{summary_from_record(done.record)}\n\n{outcome_text(done)}")
+    return outcome_code(done)
 
 
 if __name__ == "__main__":

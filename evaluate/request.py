@@ -30,6 +30,8 @@ class EvaluationRequest:
         validation: Folder of labelled faces that thresholds are fitted to; None for the run's calibration images.
         allow_partial: Reports on the videos that every engine has scored alike, if some engine lacks others.
         ladder: Scores every stage from the checkpoint to the engine, too.
+        limits: limits.toml; None for the limits of the verdict before, or the default ones.
+        limit_changes: Single limits that replace those, such as `q8.max_flips=0.01`.
     """
 
     run: Path
@@ -45,6 +47,8 @@ class EvaluationRequest:
     validation: Path | None = None
     allow_partial: bool = False
     ladder: bool = False
+    limits: Path | None = None
+    limit_changes: tuple[str, ...] = ()
 
     @property
     def latency_sizes(self) -> tuple[int, ...]:

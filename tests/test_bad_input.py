@@ -20,7 +20,7 @@ from engines.spec import read_spec
 from evaluate.score_files import read_scores
 from export.sidecar import sidecar_path
 from tests.celeb_df_tree import write_tree
-from tests.signoff_run import SignoffCase, write_case
+from tests.signoff_run import GRADED, SignoffCase, write_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -261,7 +261,7 @@ def test_unreadable_test_image_is_named_or_counted(
     victim.write_bytes(victim.read_bytes()[:50])
     assert case.evaluate() == 2
     assert str(victim) in told(capsys)
-    assert case.evaluate("--skip-unreadable") == 0
+    assert case.evaluate("--skip-unreadable") in GRADED
     assert "1 images did not decode" in capsys.readouterr().out
     report = (case.out / "report/report.md").read_text(encoding="utf-8")
     assert victim.name in report
@@ -289,7 +289,7 @@ def test_damaged_spec_is_mended_by_building_again(built: SignoffCase, tmp_path: 
     shutil.copytree(built.out, case.out)
     (case.out / "spec.json").write_text("{", encoding="utf-8")
     assert case.build("--variants", "baseline", "--backend", "onnxruntime") == 0
-    assert case.evaluate() == 0
+    assert case.evaluate() in GRADED
 
 
 def test_other_calibration_set_drops_what_the_first_one_made(case: SignoffCase, tmp_path: Path) -> None:
@@ -298,13 +298,13 @@ def test_other_calibration_set_drops_what_the_first_one_made(case: SignoffCase, 
     other = replace(case, calibration=write_tree(tmp_path / "other", first_identity=400))
     assert other.build("--variants", "q16", "--backend", "onnxruntime") == 0
     assert [e.variant.name for e in read_spec(RunFolder(case.out)).engines] == ["baseline", "q16"]
-    assert other.evaluate() == 0
+    assert other.evaluate() in GRADED
 
 
 def test_backends_of_each_variant_are_remembered(case: SignoffCase, capsys: pytest.CaptureFixture[str]) -> None:
     assert case.build("--variants", "baseline", "--backend", "onnxruntime") == 0
     assert case.build("--variants", "q16", "--backend", "tensorrt-rtx") == 0
-    assert case.evaluate() == 0
+    assert case.evaluate() in GRADED
     assert case.evaluate("--backend", "tensorrt") == 2
     assert "tensorrt" in capsys.readouterr().err
 
@@ -314,7 +314,7 @@ def test_moved_run_folder_is_evaluated(case: SignoffCase, tmp_path: Path) -> Non
     shutil.copytree(case.checkpoint.parent, case.out / "model")
     assert inside.build(*QUICK) == 0
     case.out.rename(tmp_path / "moved")
-    assert replace(case, out=tmp_path / "moved").evaluate() == 0
+    assert replace(case, out=tmp_path / "moved").evaluate() in GRADED
 
 
 def test_inverted_fake_index_rebuilds_everything(case: SignoffCase) -> None:
@@ -325,7 +325,7 @@ def test_inverted_fake_index_rebuilds_everything(case: SignoffCase) -> None:
         text = model.read_text(encoding="utf-8")
         model.write_text(re.sub(r"fake_index = \d", f"fake_index = {index}", text), encoding="utf-8")
         assert case.build(*QUICK) == 0
-        assert case.evaluate() == 0
+        assert case.evaluate() in GRADED
         scores.append(read_scores(case.out / "results/baseline/scores.csv").scores)
     np.testing.assert_allclose(scores[0], 1 - scores[1], atol=1e-5)
 
@@ -336,7 +336,7 @@ def test_unreadable_calibration_image_is_counted(case: SignoffCase, capsys: pyte
     assert case.build(*QUICK) == 2
     assert victim.name in told(capsys)
     assert case.build(*QUICK, "--skip-unreadable") == 0
-    assert case.evaluate() == 0
+    assert case.evaluate() in GRADED
     assert "Left out of it: 1 images" in (case.out / "report/report.md").read_text(encoding="utf-8")
 
 
@@ -344,9 +344,9 @@ def test_unreadable_calibration_image_is_counted(case: SignoffCase, capsys: pyte
 def test_damaged_list_of_heatmaps_is_drawn_again(content: str, built: SignoffCase, tmp_path: Path) -> None:
     case = replace(built, out=tmp_path / "run")
     shutil.copytree(built.out, case.out)
-    assert case.evaluate() == 0
+    assert case.evaluate() in GRADED
     (case.out / "results/heatmaps.list").write_text(content, encoding="utf-8")
-    assert case.evaluate() == 0
+    assert case.evaluate() in GRADED
 
 
 def test_run_folder_that_is_a_file(case: SignoffCase, capsys: pytest.CaptureFixture[str]) -> None:

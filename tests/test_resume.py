@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.signoff_run import DONE, LENIENT, SignoffCase, write_case
+from tests.signoff_run import DONE, GRADED, LENIENT, SignoffCase, write_case
 
 ROOT = Path(__file__).parents[1]
 VARIANTS = ("--variants", "baseline", "q16-p50", "q8", "--backend", "onnxruntime", "tensorrt-rtx")
@@ -43,7 +43,7 @@ def start(case: SignoffCase, command: str) -> subprocess.Popen[str]:
 
 def finish(case: SignoffCase) -> dict[str, bytes]:
     assert case.build(*VARIANTS) in DONE
-    assert case.evaluate() == 0
+    assert case.evaluate() in GRADED
     return {path.parent.name: path.read_bytes() for path in case.out.rglob("scores.csv")}
 
 

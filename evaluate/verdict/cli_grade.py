@@ -73,9 +73,8 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _run(arguments: argparse.Namespace) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
     from evaluate.verdict.decision import require_name, waiver_from_text
-    from evaluate.verdict.domination import domination_sentences
+    from evaluate.verdict.outcome import outcome_code, outcome_text
     from evaluate.verdict.regrading import GradeRequest, grade_report
-    from evaluate.verdict.verdict_lines import exit_code, finding_lines, verdict_lines
 
     if arguments.sign is not None:
         require_name(arguments.sign)
@@ -90,15 +89,8 @@ def _run(arguments: argparse.Namespace) -> int:
             afresh=arguments.afresh,
         )
     )
-    blocks = [
-        [f"note: {note}" for note in done.notes],
-        finding_lines(done.verdict),
-        list(domination_sentences(done.record, done.verdict)),
-        [str(path) for path in done.paths],
-        verdict_lines(done.verdict),
-    ]
-    print("\n\n".join("\n".join(block) for block in blocks if block))
-    return exit_code(done.verdict)
+    print(outcome_text(done))
+    return outcome_code(done)
 
 
 if __name__ == "__main__":

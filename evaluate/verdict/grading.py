@@ -18,6 +18,8 @@ from evaluate.verdict.verdict import Finding, VariantVerdict, worst_grade
 from export.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evaluate.record import ReportRecord, VariantResult
     from evaluate.verdict.evidence import Evidence
     from evaluate.verdict.limits import LimitsFile
@@ -53,14 +55,23 @@ def variant_verdicts(record: ReportRecord, limits: LimitsFile) -> tuple[VariantV
     )
 
 
-def _candidates(record: ReportRecord, limits: LimitsFile) -> tuple[str, ...]:
-    names = [variant.name for variant in record.variants]
+def require_known_variants(limits: LimitsFile, names: Sequence[str]) -> None:
+    """Refuses limits that name a variant which is not among those that are judged.
+
+    Raises:
+        DataError: There is one; the message names the nearest that exists.
+    """
     for name in (*limits.candidates, *limits.of_variant):
         if name not in names:
             raise DataError(
                 f"{limits.source}: the report has no variant {name[:60]!r}; {nearest_name(name, names)} "
                 "(evaluate-engines reports what build-engines built)"
             )
+
+
+def _candidates(record: ReportRecord, limits: LimitsFile) -> tuple[str, ...]:
+    names = [variant.name for variant in record.variants]
+    require_known_variants(limits, names)
     candidates = limits.candidates or tuple(name for name in names if name != BASELINE)
     if not candidates:
         raise DataError("the report has no variant but the baseline; build another one, or name candidates in limits")

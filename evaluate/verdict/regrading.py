@@ -13,6 +13,7 @@ from evaluate.verdict.signing import require_unchanged_files
 from evaluate.verdict.verdict import Decision, write_verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from evaluate.record import ReportRecord
@@ -44,23 +45,23 @@ class GradeRequest:
 
 
 @dataclass(frozen=True)
-class Regraded:
-    """What grading came to.
+class Reported:
+    """A report that was written, and what grading came to.
 
     Attributes:
         record: What was graded.
-        verdict: What was made of it.
+        verdict: What was made of it; None where there was nothing but a baseline.
         paths: The files a reader opens first.
         notes: What became of the verdict before, one sentence each.
     """
 
     record: ReportRecord
-    verdict: Verdict
+    verdict: Verdict | None
     paths: tuple[Path, ...]
     notes: tuple[str, ...]
 
 
-def grade_report(request: GradeRequest) -> Regraded:
+def grade_report(request: GradeRequest) -> Reported:
     """Grades a report again, keeps the verdict as verdict.json and renders the report with it; no engine runs.
 
     Waivers of the verdict before stay where the same figure misses the same limit; its signature stays if nothing
@@ -76,7 +77,7 @@ def grade_report(request: GradeRequest) -> Regraded:
         notes.append(
             f"report.json changed since the verdict of {before.graded_utc}: its waivers and its signature do not hold"
         )
-    limits = _limits(request, before)
+    limits = limits_of_request(request.limits, request.changes, before)
     plain = graded(stored.record, limits, stored.sha256)
     kept = {} if before is None or stored.is_outdated else _kept_waivers(before, plain)
     if before is not None and not stored.is_outdated:
@@ -90,15 +91,28 @@ def grade_report(request: GradeRequest) -> Regraded:
         notes += [note] if note else []
     write_verdict(stored.folder / "verdict.json", verdict)
     paths = write_report(stored.folder, stored.record, verdict)
-    return Regraded(stored.record, verdict, (stored.folder / "verdict.json", *paths), tuple(notes))
+    return Reported(stored.record, verdict, (stored.folder / "verdict.json", *paths), tuple(notes))
 
 
-def _limits(request: GradeRequest, before: Verdict | None) -> LimitsFile:
-    if request.limits is not None:
-        limits = limits_from_file(request.limits)
-    else:
-        limits = before.limits if before is not None else LimitsFile()
-    for change in request.changes:
+def reported_without_verdict(folder: Path, record: ReportRecord) -> Reported:
+    """Writes the report of a baseline alone, which there is nothing to compare with; a verdict before is removed."""
+    (folder / "verdict.json").unlink(missing_ok=True)
+    return Reported(record, None, write_report(folder, record), ())
+
+
+def limits_of_request(file: Path | None, changes: Sequence[str], before: Verdict | None = None) -> LimitsFile:
+    """Returns the limits to judge by.
+
+    Args:
+        file: limits.toml; None for the limits of the verdict before, or the default ones.
+        changes: Such as `q8.max_flips=0.01`, applied in order.
+        before: The verdict before.
+
+    Raises:
+        DataError: The file or a change is not what limits look like.
+    """
+    limits = limits_from_file(file) if file is not None else before.limits if before is not None else LimitsFile()
+    for change in changes:
         limits = with_limit(limits, change)
     return limits
 

@@ -25,7 +25,7 @@ from export.variant import pruning_from_name, variant_from_name
 from pruning.recipe import PruningRecipe
 from tests.detectors import contract_for_tests
 from tests.engines.pruning_stand_in import MISSED, PruningStandIn, graph_of, pruning_record
-from tests.signoff_run import SignoffCase, write_case
+from tests.signoff_run import GRADED, SignoffCase, write_case
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,7 +134,7 @@ def test_a_limit_missed_by_pruning_is_told_once_for_each_source(
 def test_the_report_tells_each_source_and_what_pruning_measured(case: SignoffCase, stand_in: PruningStandIn) -> None:
     names = ("baseline", "q16-n24", "q16-s50")
     assert case.build("--variants", *names, *QUICK) == 0
-    assert case.evaluate() == 0
+    assert case.evaluate() in GRADED
     record = read_record(case.out / "report/report.json")
     assert [(variant.name, variant.source) for variant in record.variants] == [
         ("baseline", "dense"),

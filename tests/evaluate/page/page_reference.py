@@ -37,7 +37,14 @@ if TYPE_CHECKING:
 
 FROZEN = 0.4375
 HOSTILE = "<script>alert(1)</script>"
-HOSTILE_NAMES = (HOSTILE, "</script>", "<!--<script>", '"><img src=x onerror=alert(1)>', "a&amp;b\u2028\u2029c", "\u202ecod")
+HOSTILE_NAMES = (
+    HOSTILE,
+    "</script>",
+    "<!--<script>",
+    '"><img src=x onerror=alert(1)>',
+    "a&amp;b\u2028\u2029c",
+    "\u202ecod",
+)
 
 # name, precision, source, MiB, noise of the logit and its shift.
 ROWS = (
@@ -109,7 +116,10 @@ def page_verdict(record: ReportRecord) -> Verdict:
         variants=variants,
         limits=LimitsFile(common=limits, of_variant={"q8": Limits(max_flips=0.1)}, source="limits.toml"),
         decision=Decision("R. Miller", "2026-01-03T09:00:00Z", "Only q16 goes to the field <now>."),
-        digests={"checkpoint": "12" * 32, **{f"engine of {v.name}": f"{i:02d}" * 32 for i, v in enumerate(record.variants)}},
+        digests={
+            "checkpoint": "12" * 32,
+            **{f"engine of {v.name}": f"{i:02d}" * 32 for i, v in enumerate(record.variants)},
+        },
         report_sha256="34" * 32,
     )
 
@@ -189,7 +199,7 @@ def _variant(
         auc=roc_auc(is_fake, scores),
         confusion=confusion_at(0.5, is_fake, scores),
         roc=roc_curve(is_fake, scores),
-        samples={outcome: () for outcome in Outcome},
+        samples=dict.fromkeys(Outcome, ()),
         latency=(gpu_latency(name),) if name in GPU_TIMES else (),
         statistics=_statistics(videos, is_fake, scores, None if is_baseline else baseline),
         ladder=() if is_baseline else _ladder(source, roc_auc(is_fake, baseline), roc_auc(is_fake, scores)),
@@ -248,7 +258,10 @@ def _drift(
         mean_absolute=float(np.abs(scores - base).mean()),
         largest_absolute=float(np.abs(scores - base).max()),
         flips=Flips(
-            int((flipped & right).sum()), int((flipped & was_right).sum()), _proportion(int(flipped.sum()), right.size), 0.5
+            int((flipped & right).sum()),
+            int((flipped & was_right).sum()),
+            _proportion(int(flipped.sum()), right.size),
+            0.5,
         ),
         worst=tuple(
             DriftedVideo(videos[i].sample, videos[i].is_fake, float(base[i]), float(scores[i]), bool(flipped[i]))
