@@ -87,6 +87,11 @@ def test_a_threshold_no_better_than_chance_is_refused(kind: str) -> None:
         fitted_threshold(is_fake, scores)
 
 
+def test_a_threshold_exactly_as_good_as_chance_is_refused() -> None:
+    with pytest.raises(DataError, match="better than chance"):
+        fitted_threshold(np.array([True, False, True, False]), np.array([0.9, 0.9, 0.1, 0.1]))
+
+
 @pytest.mark.parametrize(
     ("labels", "scores", "message"),
     [
