@@ -135,7 +135,8 @@ def _recall_at(false_positive_rate: float, levels: ScoreLevels) -> float:
 
 def _log_loss(is_fake: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
     likelihood = np.where(is_fake, scores, 1 - scores)
-    return float(-np.mean(np.log(np.maximum(likelihood, _SMALLEST_PROBABILITY))))
+    # The logarithm of the reciprocal: minus that of 1 would be -0.0.
+    return float(np.mean(np.log(1 / np.maximum(likelihood, _SMALLEST_PROBABILITY))))
 
 
 def _reliability(is_fake: NDArray[np.bool_], scores: NDArray[np.float64]) -> tuple[ReliabilityBin, ...]:

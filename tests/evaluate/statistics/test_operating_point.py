@@ -36,9 +36,14 @@ def test_a_class_that_is_not_there_has_a_rate_of_nothing() -> None:
 @pytest.mark.parametrize("kind", ["distinct", "tied", "certain", "one fake", "one real", "separable"])
 def test_no_threshold_beats_the_fitted_one(kind: str, seed: int) -> None:
     is_fake, scores = drawn(kind, seed)
-    fitted = fitted_threshold(is_fake, scores)
     false_alarms, found, thresholds = roc_curve(is_fake, scores, drop_intermediate=False)
     best = np.max(found - false_alarms)
+    if best == 0:
+        # The one fake scores below every real, or the one real above every fake.
+        with pytest.raises(DataError, match="better than chance"):
+            fitted_threshold(is_fake, scores)
+        return
+    fitted = fitted_threshold(is_fake, scores)
     reached = 2 * balanced_accuracy_score(is_fake, scores >= fitted) - 1
     assert reached == pytest.approx(best, abs=1e-12)
     # Midway between the scores beside it, and the lower middle of those that do equally well.
@@ -80,6 +85,11 @@ def test_a_threshold_no_better_than_chance_is_refused(kind: str) -> None:
     assert roc_auc_score(is_fake, scores) <= 0.5
     with pytest.raises(DataError, match=r"no threshold between the scores of .* decides better than chance; check"):
         fitted_threshold(is_fake, scores)
+
+
+def test_a_threshold_exactly_as_good_as_chance_is_refused() -> None:
+    with pytest.raises(DataError, match="better than chance"):
+        fitted_threshold(np.array([True, False, True, False]), np.array([0.9, 0.9, 0.1, 0.1]))
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,8 @@ def test_a_score_on_an_edge_is_in_the_upper_bin_and_one_just_below_it_is_not() -
 def test_a_certain_mistake_costs_a_finite_loss_and_a_certain_hit_none() -> None:
     wrong = quality_from_scores(np.array([True, False]), np.array([0.0, 1.0]))
     assert wrong.log_loss == pytest.approx(52 * math.log(2))
-    assert quality_from_scores(np.array([True, False]), np.array([1.0, 0.0])).log_loss == 0.0
+    right = quality_from_scores(np.array([True, False]), np.array([1.0, 0.0]))
+    assert repr(right.log_loss) == "0.0"
     unlikely = quality_from_scores(np.array([True, False]), np.array([1e-15, 0.0]))
     assert unlikely.log_loss == pytest.approx(15 * math.log(10) / 2), "nothing above the resolution is clipped"
 
@@ -147,7 +148,7 @@ def test_order_does_not_matter_and_ranks_alone_do_where_they_should(kind: str, s
     is_fake, scores = drawn(kind, seed)
     order = np.random.default_rng(seed).permutation(len(scores))
     quality, shuffled = quality_from_scores(is_fake, scores), quality_from_scores(is_fake[order], scores[order])
-    squeezed = quality_from_scores(is_fake, np.round(scores, 9) / 3)
+    squeezed = quality_from_scores(is_fake, scores / 3)
     for other in (shuffled, squeezed):
         assert other.auc == quality.auc
         assert other.average_precision == quality.average_precision
