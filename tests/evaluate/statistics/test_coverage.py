@@ -18,13 +18,13 @@ from tests.evaluate.statistics.persons import Persons
 
 pytestmark = pytest.mark.slow
 
-SETS = 1000
+SETS = 800
 REPLICATES = 200
 # As many as Celeb-DF-v2's test set has; a dozen persons; persons whose fakes are much alike, beside other reals.
 POPULATIONS = {
     "celeb": Persons(40, fakes=8, reals=3, others=70, distance=2.4, shared=0.3, noise=0.2, noise_shared=0.3),
     "dozen": Persons(12, fakes=4, reals=2, others=10, distance=2.4, shared=0.3, noise=0.3, noise_shared=0.3),
-    "alike": Persons(40, fakes=6, reals=0, others=90, distance=1.8, shared=0.6, noise=0.4, noise_shared=0.6),
+    "alike": Persons(40, fakes=8, reals=0, others=90, distance=1.8, shared=0.85, noise=0.4, noise_shared=0.6),
 }
 
 
