@@ -46,7 +46,7 @@ def verdicts(
 @pytest.mark.parametrize("seed", SEEDS)
 def test_holm_is_statsmodels(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    for count in (1, 2, 5, 8):
+    for count in (2, 7):
         p_values = np.round(rng.random(count) ** 3, 2)
         rejected, expected, _, _ = multipletests(p_values, 0.05, "holm")
         assert holm(p_values.tolist()) == pytest.approx(expected.tolist())
