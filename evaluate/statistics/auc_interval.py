@@ -83,7 +83,7 @@ def auc_estimates(
         is_fake: Labels, shape (N,).
         scores: Scores of K variants, shape (K, N).
         clusters: What each video is resampled with, such as the identity that it shows, length N.
-        confidence: Of the intervals, in (0, 1).
+        confidence: Of the intervals, in (0.5, 1).
         replicates: Of the bootstrap.
         seed: Of the bootstrap.
 

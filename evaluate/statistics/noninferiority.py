@@ -67,12 +67,12 @@ def noninferiority_of_all(
         baseline: The baseline's scores, shape (N,).
         clusters: What each video is resampled with, length N.
         margins: Largest acceptable loss of each variant, length K, in (0, 1).
-        confidence: Of all verdicts together, in (0, 1).
+        confidence: Of all verdicts together, in (0.5, 1).
         replicates: Of the bootstrap.
         seed: Of the bootstrap.
 
     Raises:
-        DataError: As for `auc_estimates`, or a margin is not in (0, 1), or they are not one per variant.
+        DataError: As for `auc_interval.auc_estimates`, or a margin is not in (0, 1), or there is not one per variant.
     """
     require_confidence(confidence)
     labelled, groups = labelled_scores(is_fake, scores), clusters_of(is_fake, clusters)

@@ -46,7 +46,7 @@ def paired_aucs(
     """Compares the scores of K variants with a baseline's (N,), all on the same replicates.
 
     Raises:
-        DataError: The baseline's scores are as many as no variant's or not finite, or the replicates too few.
+        DataError: The baseline's scores are not one per video or not finite, or the replicates are too few.
     """
     reference = labelled_scores(labelled.is_fake, np.asarray(baseline)[np.newaxis])
     both = LabelledScores(labelled.is_fake, np.concatenate([reference.scores, labelled.scores]))
