@@ -37,7 +37,7 @@ def with_drift(record: ReportRecord) -> list[tuple[VariantResult, Drift]]:
 
 
 def _overview(drifted: list[tuple[VariantResult, Drift]]) -> list[str]:
-    header = ["Model", "Spearman", "KS", "Logit SQNR (dB)", "Mean change", "Mean size of change", "Largest"]
+    header = ["Model", "Spearman", "KS", "Logit SQNR (dB)", "Mean change", "Mean absolute change", "Largest"]
     header += ["Flips", "Repaired", "Broken", "McNemar p"]
     return markdown_table(header, ("left", *_RIGHT), [_overview_row(variant, drift) for variant, drift in drifted])
 
@@ -63,7 +63,7 @@ def _notes(drifted: list[tuple[VariantResult, Drift]]) -> list[str]:
     return [
         "Every figure compares a model's scores with the baseline's on the same videos. Spearman: whether their "
         "order is kept (1 is best). KS: largest gap between the two distributions of scores (0 is best). Logit "
-        "SQNR: strength of the baseline's logits over that of the change, frame by frame; 6 dB more halve the "
+        "SQNR: variance of the frames' logits within a class over their mean squared change; 6 dB more halve the "
         "change. Change: score minus the baseline's; a mean change without a lost AUC asks for another threshold, "
         "not for another engine.",
         "",

@@ -8,52 +8,36 @@ from matplotlib.figure import Figure
 
 from evaluate.ladder import Stage
 from evaluate.ladder_section import with_ladder
+from evaluate.number_text import diff_text
+from evaluate.panels import panels_of
 from evaluate.plots import save_figure
-from evaluate.variant_style import variant_style
 from export.sidecar import write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from matplotlib.axes import Axes
+
     from evaluate.record import ReportRecord
 
 _STAGES: tuple[Stage, ...] = get_args(Stage)
-_LEAST_SPAN = 0.002
+_COLOUR = "#0072B2"
+_LEAST_SPAN = 0.004
 
 
 def write_ladder_plot(path: Path, record: ReportRecord) -> None:
-    """Draws AUC over the stages, a line per variant."""
+    """Draws AUC over the stages, a panel per variant, with what each stage changes."""
     models = ladder_plot_data(record)
-    names = [variant.name for variant in record.variants]
-    figure = Figure(figsize=(8.5, 5.0), layout="constrained")
-    axes = figure.subplots()
-    for rank, model in enumerate(models):
-        style = variant_style(names.index(model["model"]))
-        # Earlier lines and markers are larger, so that a later one that coincides leaves a rim of them visible.
-        excess = (len(models) - 1 - rank) / max(len(models) - 1, 1)
-        axes.plot(
-            [_STAGES.index(stage) for stage in model["stages"]],
-            model["auc"],
-            color=style.colour,
-            linestyle=style.dashes,
-            linewidth=1.2 + 2.0 * excess,
-            marker=style.marker,
-            markersize=5.0 + 6.0 * excess,
-            markeredgecolor="white",
-            label=f"{model['model']} ({model['auc'][-1]:.4f})",
-        )
+    figure = Figure(layout="constrained")
+    panels = panels_of(figure, len(models))
+    for axes, model in zip(panels, models, strict=True):
+        _draw_ladder(axes, model)
     aucs = [auc for model in models for auc in model["auc"]]
-    middle, half = (min(aucs) + max(aucs)) / 2, 0.6 * max(max(aucs) - min(aucs), _LEAST_SPAN)
-    axes.set_ylim(middle - half, middle + half)
-    axes.ticklabel_format(axis="y", useOffset=False)
-    axes.set_xticks(range(len(_STAGES)), _STAGES)
-    axes.set(xlabel="stage", ylabel="AUC of the videos (up is better)")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="0.92")
-    axes.set_axisbelow(True)
-    figure.legend(
-        loc="outside lower center", ncols=3, frameon=False, handlelength=4, title="Variant (AUC of the engine)"
-    )
+    middle, half = (min(aucs) + max(aucs)) / 2, 0.65 * max(max(aucs) - min(aucs), _LEAST_SPAN)
+    panels[0].set_ylim(middle - half, middle + half)
+    panels[0].set_xlim(-0.4, len(_STAGES) - 0.4)
+    panels[0].ticklabel_format(axis="y", useOffset=False)
+    figure.supylabel("AUC of the videos (up is better)", fontsize=10)
     save_figure(figure, path)
     write_json(path.with_suffix(".json"), models)
 
@@ -68,3 +52,21 @@ def ladder_plot_data(record: ReportRecord) -> list[dict[str, Any]]:
         }
         for variant in with_ladder(record)
     ]
+
+
+def _draw_ladder(axes: Axes, model: dict[str, Any]) -> None:
+    places, aucs = [_STAGES.index(stage) for stage in model["stages"]], model["auc"]
+    axes.plot(places, aucs, color=_COLOUR, linewidth=1.4, marker="o", markersize=6)
+    for place, before, auc in zip(places[1:], aucs, aucs[1:], strict=False):
+        # A line that falls comes from above, so that below to the left is free.
+        if change := _change_text(auc - before):
+            axes.annotate(change, (place, auc), (4, -14), textcoords="offset points", ha="right", fontsize=7)
+    axes.set_title(model["model"], fontsize=10)
+    axes.set_xticks(range(len(_STAGES)), _STAGES, rotation=40, ha="right", rotation_mode="anchor")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="0.92")
+    axes.set_axisbelow(True)
+
+
+def _change_text(change: float) -> str:
+    return diff_text(change) if round(change, 4) else ""

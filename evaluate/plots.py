@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from evaluate.heatmap import tinted
-from evaluate.variant_style import variant_style
 from export.sidecar import write_atomically, write_json
 
 if TYPE_CHECKING:
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
 
     from evaluate.record import ReportRecord, VariantResult
 
+# Okabe and Ito's palette for all colour visions, without its yellow, which is too pale on white.
+_COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7")
+_DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))
 _DPI = 150
 _CORNER_WIDTH, _CORNER_HEIGHT = 0.2, 0.3
 # Below the diagonal, where no curve of a detector better than chance runs.
@@ -61,7 +63,7 @@ def write_roc_plot(path: Path, record: ReportRecord) -> None:
     for each in (axes, inset):
         each.grid(color="0.92")
         each.set_axisbelow(True)
-    title = f"Variant (AUC); marks: threshold {record.threshold:g}"
+    title = f"Variant (AUC); dots: threshold {record.threshold:g}"
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, handlelength=4, title=title)
     save_figure(figure, path)
@@ -162,21 +164,21 @@ def _draw_dots(axes: Axes, record: ReportRecord, simulated: bool) -> None:
 def _draw_roc(axes: Axes, variant: VariantResult, index: int, count: int) -> None:
     # Earlier curves and dots are larger, so that a later one that coincides leaves a rim of them visible.
     excess = (count - 1 - index) / max(count - 1, 1)
-    style = variant_style(index)
+    colour = _COLOURS[index % len(_COLOURS)]
     axes.plot(
         variant.roc.false_positive_rates,
         variant.roc.true_positive_rates,
-        color=style.colour,
+        color=colour,
         linewidth=1.4 + 3.0 * excess,
-        linestyle=style.dashes,
+        linestyle=_DASHES[index % len(_DASHES)],
         label=f"{variant.name} ({variant.auc:.4f})",
     )
     axes.plot(
         variant.confusion.false_positive_rate,
         variant.confusion.recall,
-        marker=style.marker,
+        marker="o",
         markersize=6.0 + 6.0 * excess,
-        markerfacecolor=style.colour,
+        markerfacecolor=colour,
         markeredgecolor="white",
         zorder=3,
     )

@@ -41,7 +41,7 @@ def write_reliability_plot(path: Path, record: ReportRecord) -> None:
     figure.supxlabel("mean score of the videos in a bin", fontsize=10)
     figure.supylabel("share of fakes among them", fontsize=10)
     handles, labels = figure.axes[len(models) - 1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower right", ncols=3, frameon=False, fontsize=9)
+    figure.legend(handles, labels, loc="outside upper left", ncols=3, frameon=False, fontsize=9)
     save_figure(figure, path)
     write_json(path.with_suffix(".json"), models)
 

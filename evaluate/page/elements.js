@@ -1,0 +1,34 @@
+// Elements are made by name and filled with text nodes only, so that no name of a video is ever read as markup.
+const SVG = "http://www.w3.org/2000/svg";
+
+function filled(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat().filter((child) => child !== null));
+  return node;
+}
+
+function element(name, attributes = {}, ...children) {
+  return filled(document.createElement(name), attributes, children);
+}
+
+function shape(name, attributes = {}, ...children) {
+  return filled(document.createElementNS(SVG, name), attributes, children);
+}
+
+function byId(id) {
+  return document.getElementById(id);
+}
+
+function glyph(index) {
+  const hollow = data.variants[index].simulated ? " hollow" : "";
+  const use = shape("use", { href: `#marker-${index % 8}` });
+  return shape("svg", { class: `glyph v${index % 7}${hollow}`, "aria-hidden": "true" }, use);
+}
+
+function marker(index, x, y, size = 16) {
+  const hollow = data.variants[index].simulated ? " hollow" : "";
+  const place = { x: x - size / 2, y: y - size / 2, width: size, height: size };
+  return shape("use", { href: `#marker-${index % 8}`, class: `marker v${index % 7}${hollow}`, ...place });
+}

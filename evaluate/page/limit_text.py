@@ -1,0 +1,69 @@
+"""Limits and their figures in words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from evaluate.number_text import diff_text, milliseconds_text, percent_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from evaluate.verdict.limits import Limits
+
+
+def _auc(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _mebibytes(value: float) -> str:
+    return f"{value:.2f} MiB"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{milliseconds_text(value)} ms"
+
+
+# Field of `Limits` -> what it is about, and how its figures are printed.
+_TEXTS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "max_size_mib": ("Size", _mebibytes),
+    "min_auc": ("AUC", _auc),
+    "max_auc_drop": ("AUC drop", _auc),
+    "max_relative_auc_drop": ("Relative AUC drop", percent_text),
+    "max_error_growth": ("Growth of 1 - AUC", percent_text),
+    "max_flips": ("Flipped decisions", percent_text),
+    "max_false_alarms": ("False alarms", percent_text),
+    "max_missed_fakes": ("Missed fakes", percent_text),
+    "max_latency_ms": ("Latency (p95)", _milliseconds),
+    "max_cam_drift": ("Heatmap drift", _auc),
+    "min_slice_auc": ("AUC of the worst slice", _auc),
+    "max_slice_auc_drop": ("AUC drop of the worst slice", _auc),
+}
+
+
+def limit_name(limit: str) -> str:
+    """Returns what a limit is about; the name itself for one that is not known here."""
+    return _TEXTS[limit][0] if limit in _TEXTS else limit
+
+
+def limit_bound(limit: str, allowed: float) -> str:
+    """Returns a limit as in `≤ 60.00 MiB`."""
+    return f"{'≥' if limit.startswith('min_') else '≤'} {limit_value(limit, allowed)}"
+
+
+def limit_value(limit: str, value: float | None) -> str:
+    """Returns a figure as the limit's quantity is printed; a dash for none."""
+    if value is None:
+        return "–"
+    return _TEXTS[limit][1](value) if limit in _TEXTS else f"{value:g}"
+
+
+def stated_limits(limits: Limits) -> dict[str, float]:
+    """Returns the limits that are set, in the order of their definition."""
+    return {name: value for name, value in asdict(limits).items() if value is not None}
+
+
+def interval_text(low: float, high: float, signed: bool = False) -> str:
+    """Returns an interval as in `0.9312 to 0.9711`."""
+    return f"{diff_text(low)} to {diff_text(high)}" if signed else f"{low:.4f} to {high:.4f}"

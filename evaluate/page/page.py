@@ -1,0 +1,136 @@
+"""report.html, rendered from the record and the verdict: one file that loads nothing and runs from disk."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from evaluate.latency_comparison import latency_settings, latency_warnings, rows_at
+from evaluate.number_text import (
+    decibel_text,
+    diff_text,
+    milliseconds_text,
+    percent_text,
+    rate_text,
+    reduction_text,
+    speed_up_text,
+)
+from evaluate.page.embedded_data import embedded_json, frozen_threshold, page_data
+from evaluate.page.embedded_image import EmbeddedImages
+from evaluate.page.limit_text import interval_text, limit_bound, limit_name, limit_value, stated_limits
+from evaluate.page.variant_row import variant_table
+from evaluate.page.verdict_text import main_reason, smallest_passing, verdict_sentence
+from export.sidecar import write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from evaluate.record import ReportRecord
+    from evaluate.verdict.verdict import Verdict
+
+# In the order in which they run; each may use the names of those before it.
+_SCRIPTS = (
+    "elements.js",
+    "data.js",
+    "theme.js",
+    "sorting.js",
+    "chart.js",
+    "threshold.js",
+    "roc.js",
+    "frontier.js",
+    "agreement.js",
+    "gallery.js",
+    "start.js",
+)
+
+
+def page_from_record(record: ReportRecord, verdict: Verdict | None, folder: Path) -> str:
+    """Returns the page.
+
+    Args:
+        record: The record of the evaluation.
+        verdict: What limits make of it; None where it was not graded.
+        folder: The report's folder, which the record's paths of pictures start from. Pictures that cannot be read are
+            left out and counted on the page.
+    """
+    images = EmbeddedImages(folder)
+    data = page_data(record, images)
+    style, script = _package_text("page.css"), _script()
+    template = _environment().from_string(_package_text("page.html"))
+    text = template.render(
+        record=record,
+        verdict=verdict,
+        table=variant_table(record, verdict),
+        data=data,
+        data_json=Markup(embedded_json(data)),  # noqa: S704  # it escapes what HTML would read
+        images_json=Markup(embedded_json(images.uris)),  # noqa: S704  # as above
+        missing_images=len(images.missing),
+        style=Markup(style),  # noqa: S704  # ours
+        script=Markup(script),  # noqa: S704  # ours
+        policy=_policy(style, script),
+    )
+    # A file name need not be valid Unicode; the page must be.
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def write_page(path: Path, record: ReportRecord, verdict: Verdict | None) -> None:
+    """Writes the page atomically; the record's paths of pictures are relative to its folder."""
+    write_text(path, page_from_record(record, verdict, path.parent))
+
+
+def _environment() -> Environment:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "auc": "{:.4f}".format,
+        "bound": lambda finding: limit_bound(finding.limit, finding.allowed),
+        "decibels": decibel_text,
+        "difference": diff_text,
+        "interval": interval_text,
+        "milliseconds": milliseconds_text,
+        "percent": percent_text,
+        "rate": rate_text,
+        "reduction": reduction_text,
+        "speed_up": speed_up_text,
+        "threshold": "{:.4g}".format,
+    }
+    environment.globals |= {
+        "frozen_threshold": frozen_threshold,
+        "latency_settings": latency_settings,
+        "latency_warnings": latency_warnings,
+        "limit_bound": limit_bound,
+        "limit_name": limit_name,
+        "limit_value": limit_value,
+        "main_reason": main_reason,
+        "rows_at": rows_at,
+        "smallest_passing": smallest_passing,
+        "stated_limits": stated_limits,
+        "verdict_sentence": verdict_sentence,
+    }
+    return environment
+
+
+def _policy(style: str, script: str) -> str:
+    """Returns a content security policy that allows this style, this script and embedded pictures, and no network."""
+    return (
+        f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+
+
+def _source(text: str) -> str:
+    digest = b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    return f"'sha256-{digest}'"
+
+
+def _script() -> str:
+    parts = "".join(_package_text(name) for name in _SCRIPTS)
+    return f'\n(() => {{\n"use strict";\n{parts}}})();\n'
+
+
+def _package_text(name: str) -> str:
+    return files("evaluate.page").joinpath(name).read_text(encoding="utf-8")

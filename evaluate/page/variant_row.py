@@ -1,0 +1,102 @@
+"""A row of the page's table: what a reader compares before deciding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evaluate.latency_comparison import main_setting, rows_at
+from evaluate.page.difference_plot import DifferenceScale, difference_scale
+
+if TYPE_CHECKING:
+    from evaluate.latency_comparison import LatencyRow, Setting
+    from evaluate.record import ReportRecord, VariantResult
+    from evaluate.statistics.drift import Flips
+    from evaluate.statistics.operating_point import ThresholdOrigin
+    from evaluate.verdict.verdict import Verdict, VariantVerdict
+
+GRADES = ("PASS", "INCONCLUSIVE", "FAIL")
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """One variant.
+
+    Attributes:
+        index: Its place in the report, which gives it colour, dash and marker.
+        variant: What was measured.
+        verdict: Its grade; None where nothing was graded.
+        false_alarms: Share of the reals called fake at the table's threshold.
+        latency: Its times in the setting that the table shows; None if it was not measured there.
+        margin: Loss of AUC that is allowed; None where it is no candidate.
+    """
+
+    index: int
+    variant: VariantResult
+    verdict: VariantVerdict | None
+    false_alarms: float
+    latency: LatencyRow | None
+    margin: float | None
+
+    @property
+    def flips(self) -> Flips | None:
+        """Decisions that differ from the baseline's."""
+        found = self.variant.statistics
+        return found.drift.flips if found and found.drift else None
+
+    @property
+    def severity(self) -> int | None:
+        """Rank of the grade, the worst last."""
+        return GRADES.index(self.verdict.grade) if self.verdict else None
+
+
+@dataclass(frozen=True)
+class VariantTable:
+    """All rows, and what their columns are about.
+
+    Attributes:
+        rows: In the order of the report.
+        threshold: Where false alarms are counted.
+        origin: Where that threshold comes from.
+        setting: Where latency was measured; None if it was not.
+        scale: Where the differences are drawn; None without any.
+    """
+
+    rows: tuple[VariantRow, ...]
+    threshold: float
+    origin: ThresholdOrigin
+    setting: Setting | None
+    scale: DifferenceScale | None
+
+
+def variant_table(record: ReportRecord, verdict: Verdict | None) -> VariantTable:
+    """Gathers the table's rows."""
+    grades = {entry.variant: entry for entry in verdict.variants} if verdict else {}
+    points = [variant.statistics.at("frozen") if variant.statistics else None for variant in record.variants]
+    is_frozen = bool(points) and all(points)
+    setting = main_setting(record)
+    times = {row.variant.name: row for row in rows_at(setting, setting.main_batch)} if setting else {}
+    rows = tuple(
+        VariantRow(
+            index=index,
+            variant=variant,
+            verdict=grades.get(variant.name),
+            false_alarms=point.false_alarms.share if is_frozen and point else variant.confusion.false_positive_rate,
+            latency=times.get(variant.name),
+            margin=_margin(variant, record, verdict),
+        )
+        for index, (variant, point) in enumerate(zip(record.variants, points, strict=True))
+    )
+    threshold = next((point.threshold for point in points if is_frozen and point), record.threshold)
+    return VariantTable(
+        rows, threshold, "frozen" if is_frozen else "default", setting, difference_scale(rows)
+    )
+
+
+def _margin(variant: VariantResult, record: ReportRecord, verdict: Verdict | None) -> float | None:
+    if variant.comparison is None or variant.comparison.status == "Baseline":
+        return None
+    if verdict is None:
+        return record.stable_auc_drop
+    findings = next((entry.findings for entry in verdict.variants if entry.variant == variant.name), ())
+    return next((finding.allowed for finding in findings if finding.limit == "max_auc_drop"), None)
