@@ -29,6 +29,8 @@ def test_options_reach_the_request() -> None:
     assert (request.gpu, request.cuda_graphs, request.batch_size, request.from_scores) == (1, False, 16, False)
     assert request_from_arguments(parsed_arguments(PATHS)).cuda_graphs
     assert request_from_arguments(parsed_arguments([*PATHS, "--from-scores"])).from_scores
+    assert not request_from_arguments(parsed_arguments(PATHS)).ladder
+    assert request_from_arguments(parsed_arguments([*PATHS, "--from-scores", "--ladder"])).ladder
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,7 @@ def test_options_reach_the_request() -> None:
         (("--no-cuda-graphs",), "--no-cuda-graphs would have no effect: --backend onnxruntime uses none"),
         (("--backend", "onnxruntime-cuda", "--gpu", "1", "--no-cuda-graphs"), "--backend onnxruntime-cuda uses none"),
         (("--from-scores", "--skip-unreadable"), "so --skip-unreadable would have no effect"),
+        (("--scores-only", "--ladder"), "--ladder is for the report, which --scores-only does not make"),
     ],
 )
 def test_options_that_make_no_sense_together_are_refused(
