@@ -36,6 +36,8 @@ def test_options_reach_the_request() -> None:
     plain = request_from_arguments(parsed_arguments(PATHS))
     assert (plain.validation, plain.allow_partial) == (None, False)
     assert request_from_arguments(parsed_arguments([*PATHS, "--skip-unreadable", "--allow-partial"])).allow_partial
+    assert not request_from_arguments(parsed_arguments(PATHS)).ladder
+    assert request_from_arguments(parsed_arguments([*PATHS, "--from-scores", "--ladder"])).ladder
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,7 @@ def test_options_reach_the_request() -> None:
         (("--allow-partial",), "--allow-partial would have no effect: without --from-scores and --skip-unreadable"),
         (("--scores-only", "--skip-unreadable", "--allow-partial"), "--scores-only compares no engines"),
         (("--from-scores", "--skip-unreadable"), "so --skip-unreadable would have no effect"),
+        (("--scores-only", "--ladder"), "--ladder is for the report, which --scores-only does not make"),
     ],
 )
 def test_options_that_make_no_sense_together_are_refused(
