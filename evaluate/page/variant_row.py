@@ -88,7 +88,9 @@ def variant_table(record: ReportRecord, verdict: Verdict | None) -> VariantTable
         for index, (variant, point) in enumerate(zip(record.variants, points, strict=True))
     )
     threshold = next((point.threshold for point in points if is_frozen and point), record.threshold)
-    return VariantTable(rows, threshold, "frozen" if is_frozen else "default", setting, difference_scale(rows))
+    return VariantTable(
+        rows, threshold, "frozen" if is_frozen else "default", setting, difference_scale(rows)
+    )
 
 
 def _margin(variant: VariantResult, record: ReportRecord, verdict: Verdict | None) -> float | None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,10 @@ import pytest
 
 import engines.cli
 import evaluate.cli
+from evaluate.cam_agreement import CamAgreement
 from evaluate.ladder import LadderStep
+from evaluate.statistics.interval import Interval
+from evaluate.verdict import accuracy_step, next_step, not_measured
 from evaluate.verdict.decision import graded
 from evaluate.verdict.limits import Limits, LimitsFile
 from pruning.record import PruningStep
@@ -34,9 +38,9 @@ def step_of(record: ReportRecord, variant: str, **limits: float) -> str:
 
 def weak(*names: str) -> Drawn:
     """Returns engines that have all lost much AUC."""
-    drawn = Drawn(np.random.default_rng(0))
+    drawn = Drawn(np.random.default_rng(0), 150, validation=0)
     for name in names:
-        drawn.add_noisy(name, -3.0)
+        drawn.add_noisy(name, -9.0)
     return drawn
 
 
@@ -97,7 +101,7 @@ def test_the_ladder_tells_which_part_is_to_blame(costs: dict[str, float], words:
 
 
 @pytest.mark.parametrize(
-    ("noise", "words"), [({"q16-s50": 40, "q8": -3}, "--keep-float"), ({"q16-s50": -3, "q8": 40}, "--pruning s40")]
+    ("noise", "words"), [({"q16-s50": 40, "q8": -9}, "--keep-float"), ({"q16-s50": -9, "q8": 40}, "--pruning s40")]
 )
 def test_without_a_ladder_the_variants_with_one_part_only_tell(noise: dict[str, float], words: str) -> None:
     drawn = weak("q8-s50")
@@ -113,16 +117,13 @@ def test_what_nothing_tells_is_to_be_looked_for() -> None:
 
 
 def test_maps_are_those_of_the_source_so_only_pruning_moves_them() -> None:
-    from evaluate.cam_agreement import CamAgreement
-    from evaluate.statistics.interval import Interval
-
     cam = CamAgreement(60, 0.2, Interval(0.1, 0.3), 0.1, 0.5, Interval(0.4, 0.6), 0.2)
     record = weak("q8-s50").record(q8_s50={"int8": b5_record(), "cam_agreement": cam, **ladder(graph=0.2, pruned=0.0)})
     assert "--pruning s40" in step_of(record, "q8-s50", max_cam_drift=0.1)
 
 
 def test_what_the_baseline_misses_too_is_not_the_compression() -> None:
-    drawn = Drawn(np.random.default_rng(0), 2000)
+    drawn = Drawn(np.random.default_rng(0), 600)
     drawn.add_noisy("q16", 40)
     for limits in ({"min_auc": 0.99}, {"max_false_alarms": 0.01}, {"max_missed_fakes": 0.01}, {"min_slice_auc": 0.99}):
         assert "train the detector further" in step_of(drawn.record(), "q16", **limits)
@@ -164,15 +165,12 @@ def options_of(main: Any, capsys: pytest.CaptureFixture[str]) -> set[str]:
 
 
 def test_every_option_that_is_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    from evaluate.verdict import accuracy_step, next_step, not_measured
-
     building, evaluating = options_of(engines.cli.main, capsys), options_of(evaluate.cli.main, capsys)
     assert "--pruning" in building
     assert "--ladder" in evaluating
     for module in (accuracy_step, next_step, not_measured):
         assert module.__file__ is not None
-        with open(module.__file__, encoding="utf-8") as stream:  # noqa: PTH123
-            source = stream.read()
+        source = Path(module.__file__).read_text(encoding="utf-8")
         named = set(re.findall(r"--[a-z0-9-]+", source))
         assert named
         assert named <= building | evaluating, named - building - evaluating
