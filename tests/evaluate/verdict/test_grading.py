@@ -131,7 +131,8 @@ def test_too_few_videos_are_inconclusive_and_say_how_many_would_do(seed: int) ->
     drawn.add_noisy("q16", 35.0)
     verdict = verdict_by(drawn.record(), max_auc_drop=0.005, max_flips=0.02, min_auc=0.9)
     unsure = [finding for finding in findings(verdict, "q16").values() if finding.grade == "INCONCLUSIVE"]
-    assert unsure
+    # Not even none of 60 shows that at most 2 % are turned.
+    assert "max_flips" in [finding.limit for finding in unsure]
     assert all("60 videos do not decide" in finding.reason for finding in unsure)
     assert all("evaluate about" in f.next_step or "hardly help" in f.next_step for f in unsure)
     assert exit_code(verdict) == 4
