@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from evaluate.markdown_table import escaped, markdown_table
 from evaluate.number_text import percent_text
+from export.variant import DENSE
 
 if TYPE_CHECKING:
     from evaluate.cam_agreement import CamAgreement
@@ -71,6 +72,8 @@ def _with_interval(value: float, interval: Interval) -> str:
 
 
 def _mask_rows(sources: dict[str, CamAgreement]) -> list[list[str]]:
+    rows = {source: agreement.masks for source, agreement in sources.items()}
+    dense = next((agreement.dense_masks for agreement in sources.values() if agreement.dense_masks), None)
     return [
         [
             f"**{escaped(source)}**",
@@ -79,6 +82,6 @@ def _mask_rows(sources: dict[str, CamAgreement]) -> list[list[str]]:
             percent_text(masks.energy_inside),
             percent_text(masks.area),
         ]
-        for source, agreement in sources.items()
-        if (masks := agreement.masks)
+        for source, masks in {DENSE: dense, **rows}.items()
+        if masks
     ]

@@ -85,7 +85,8 @@ def _difference_notes(verdict: Verdict | None) -> list[str]:
         notes += [
             "",
             "Non-inferiority asks for more than that. PASS: a loss as large as the margin is ruled out. FAIL: a "
-            "smaller loss is ruled out. INCONCLUSIVE: these videos decide neither. As many variants are judged at "
-            "once, each is judged by a stricter bound than its 95% interval (Holm).",
+            "smaller loss is ruled out. INCONCLUSIVE: these videos decide neither. Its bound is one-sided, and "
+            "corrected by Holm where several variants are judged at once, so that it is not the end of the 95% "
+            "interval.",
         ]
     return notes

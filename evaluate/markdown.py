@@ -50,7 +50,7 @@ def markdown_from_record(record: ReportRecord, verdict: Verdict | None = None) -
     sections = [
         [f"# Deepfake Analysis Report (Backbone: {escaped(record.backbone)})", "---"],
         [_PARTIAL, ""] if record.is_partial else [],
-        [*verdict_section_lines(verdict), ""] if verdict else [],
+        [*verdict_section_lines(record, verdict), ""] if verdict else [],
         [*_performance_lines(record, marks), ""],
         [*_insight_lines(record), ""],
         [*_quality_lines(record, marks), ""],

@@ -65,7 +65,12 @@ class ConfusionCounts:
 
 @dataclass(frozen=True)
 class RocCurve:
-    """Corners of the ROC curve, from (0, 0) to (1, 1), both rates non-decreasing."""
+    """Corners of the ROC curve, from (0, 0) to (1, 1), both rates non-decreasing.
+
+    Attributes:
+        false_positive_rates: Share of the reals called fake, corner by corner.
+        true_positive_rates: Share of the fakes called fake, likewise.
+    """
 
     false_positive_rates: tuple[float, ...]
     true_positive_rates: tuple[float, ...]

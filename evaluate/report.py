@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from evaluate.markdown import ROC_PLOT, SIZE_PLOT, markdown_from_record
+from evaluate.page.page import write_page
 from evaluate.record import read_record, write_record
 from evaluate.report_plots import report_plots
 from export.errors import ArtifactError
@@ -20,7 +21,7 @@ PLOT_LIST = "plots.list"
 
 
 def write_report(folder: Path, record: ReportRecord, verdict: Verdict | None = None) -> tuple[Path, ...]:
-    """Writes the record, then renders plots and report.md from what was written and from the verdict.
+    """Writes the record, then renders plots, report.md and report.html from what was written and from the verdict.
 
     Plots of an earlier report that this one has no use for are removed, unless they were changed since.
 
@@ -39,7 +40,8 @@ def write_report(folder: Path, record: ReportRecord, verdict: Verdict | None = N
         write(folder / name)
     _replace_plot_list(folder, [file for name in plots for file in (name, _data_name(folder, name))])
     write_text(folder / "report.md", markdown_from_record(stored, verdict))
-    return folder / "report.md", folder / SIZE_PLOT, folder / ROC_PLOT
+    write_page(folder / "report.html", stored, verdict)
+    return folder / "report.md", folder / "report.html", folder / SIZE_PLOT, folder / ROC_PLOT
 
 
 def _data_name(folder: Path, plot: str) -> str:

@@ -5,24 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evaluate.int8_comparison import int8_warnings
+from evaluate.interval_section import with_statistics
 from evaluate.latency_comparison import latency_warnings, main_setting, rows_at
 from evaluate.markdown import simulation_marks
-from evaluate.number_text import diff_text, milliseconds_text, rate_text, reduction_text
+from evaluate.number_text import (
+    diff_interval_text,
+    diff_text,
+    interval_text,
+    milliseconds_text,
+    rate_text,
+    reduction_text,
+)
 from evaluate.pruning_comparison import pruning_warnings
+from evaluate.verdict.verdict_lines import verdict_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from evaluate.latency_comparison import Setting
-    from evaluate.record import ReportRecord, VariantResult
+    from evaluate.record import ReportRecord, VariantResult, VariantStatistics
+    from evaluate.verdict.verdict import Verdict
 
 _HEADER = ("Model", "MiB", "Reduction", "AUC", "Diff", "Status", "Accuracy", "FP", "FN")
+_INTERVAL_HEADER = ("Model", "AUC 95%", "Diff 95%", "Flips", "Broken")
 _LATENCY_HEADER = ("Median ms", "Images/s")
 
 
-def summary_from_record(record: ReportRecord, paths: Sequence[Path] = ()) -> str:
-    """Returns plain text: an aligned table, the notes without which it misleads, and the paths written."""
+def summary_from_record(record: ReportRecord, paths: Sequence[Path] = (), verdict: Verdict | None = None) -> str:
+    """Returns plain text: aligned tables, the notes without which they mislead, the paths written, and the verdict."""
     marks = simulation_marks(record)
     setting = main_setting(record)
     rows = [_HEADER, *(_row(variant, marks.get(variant.simulation, "")) for variant in record.variants)]
@@ -35,7 +46,8 @@ def summary_from_record(record: ReportRecord, paths: Sequence[Path] = ()) -> str
         notes.append(_latency_note(setting))
     warnings = (*record.warnings, *pruning_warnings(record), *int8_warnings(record), *latency_warnings(record))
     notes += [f"warning: {warning}" for warning in warnings]
-    blocks = [table, notes, [str(path) for path in paths]]
+    blocks = [table, _interval_table(record, marks), notes, [str(path) for path in paths]]
+    blocks.append(verdict_lines(verdict) if verdict else [])
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
@@ -57,6 +69,24 @@ def _row(variant: VariantResult, mark: str) -> tuple[str, ...]:
         f"{variant.confusion.accuracy:.3f}",
         str(variant.confusion.fp),
         str(variant.confusion.fn),
+    )
+
+
+def _interval_table(record: ReportRecord, marks: Mapping[str, str]) -> list[str]:
+    """Returns how well the test set determines the AUCs; nothing if that was not computed."""
+    found = with_statistics(record)
+    rows = [_interval_row(variant, stats, marks.get(variant.simulation, "")) for variant, stats in found]
+    return _aligned([_INTERVAL_HEADER, *rows]) if rows else []
+
+
+def _interval_row(variant: VariantResult, stats: VariantStatistics, mark: str) -> tuple[str, ...]:
+    difference, drift = stats.difference, stats.drift
+    return (
+        f"{variant.name} {mark}".rstrip(),
+        interval_text(stats.auc.quoted),
+        diff_interval_text(difference.quoted) if difference else "N/A",
+        str(drift.flips.share.count) if drift else "N/A",
+        str(drift.flips.broken) if drift else "N/A",
     )
 
 

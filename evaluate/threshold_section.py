@@ -23,7 +23,8 @@ _MEANINGS: dict[ThresholdOrigin, str] = {
     "frozen": "Fitted to the baseline's scores of the validation set and the same for all: what happens if an engine "
     "takes the baseline's place and nothing else is changed.",
     "refitted": "Fitted to each model's own scores of the validation set: what happens if the threshold moves with the "
-    "engine. Where a model is much better here than above, its scores have shifted rather than lost their order.",
+    "engine. Where a model is much better here than above, its scores have shifted rather than lost their order. The "
+    "engine's sidecar has this one as `recommended_threshold`.",
 }
 _RIGHT: tuple[Alignment, ...] = ("right",) * 8
 
@@ -49,7 +50,10 @@ def _origin_lines(record: ReportRecord) -> list[str]:
     ]
     validation = record.validation
     if validation is None:
-        return [*lines, "No validation set was given, so that only 0.5 is judged: a detector is seldom best there."]
+        return [
+            *lines,
+            "There was no validation set, so that only 0.5 is judged; evaluate-engines --validation fits thresholds.",
+        ]
     lines.append(
         f"Thresholds were fitted to {validation.fake_videos} fake and {validation.real_videos} real videos of "
         f"{escaped(validation.root)} (sha256 {validation.sha256[:16]}), not to the test set. Fitted: the "

@@ -6,26 +6,34 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from evaluate.markdown_table import escaped, markdown_table
+from evaluate.page.limit_text import limit_bound, limit_value
+from evaluate.verdict.domination import domination_sentences
+from evaluate.verdict.verdict_lines import grade_text
 
 if TYPE_CHECKING:
     from evaluate.markdown_table import Alignment
+    from evaluate.record import ReportRecord
     from evaluate.verdict.verdict import Finding, VariantVerdict, Verdict
 
+_INCONCLUSIVE = "INCONCLUSIVE: with this test set, it is shown neither that a limit is kept nor that it is missed."
+_SIMULATED = (
+    "PASS (simulated): the limits are kept by scores that only simulate the arithmetic of the target. Evaluate the "
+    "engine on the target before it ships."
+)
 _GRADES = ("PASS", "FAIL", "INCONCLUSIVE")
 
 
-def verdict_section_lines(verdict: Verdict) -> list[str]:
+def verdict_section_lines(record: ReportRecord, verdict: Verdict) -> list[str]:
     """Returns what opens the report: one row per variant, who signed, and what was waived."""
     header = ["Model", "Grade", "Decided by", "Next step"]
     rows = [_verdict_row(variant) for variant in verdict.variants]
+    sentences = (*map(escaped, domination_sentences(record, verdict)), *_waivers(verdict), _signature(verdict))
     lines = [f"## Verdict: {verdict.grade}", _count_sentence(verdict), ""]
-    lines += [*markdown_table(header, ["left"] * 4, rows), ""]
-    lines += [f"- {sentence}" for sentence in (*_dominated(verdict), *_waivers(verdict), _signature(verdict))]
+    lines += [*markdown_table(header, ["left"] * 4, rows), "", *(f"- {sentence}" for sentence in sentences)]
     if any(variant.grade == "INCONCLUSIVE" for variant in verdict.variants):
-        lines += [
-            "",
-            "INCONCLUSIVE: with this test set, it is shown neither that a limit is kept nor that it is missed.",
-        ]
+        lines += ["", _INCONCLUSIVE]
+    if any(grade_text(variant) != variant.grade for variant in verdict.variants):
+        lines += ["", _SIMULATED]
     return lines
 
 
@@ -41,7 +49,7 @@ def decision_lines(verdict: Verdict) -> list[str]:
         "",
         *_finding_table(verdict),
         "",
-        "Bound is the end of the figure's interval that was held against the limit; - where the figure is exact. A "
+        "Bound is the end of the figure's interval that was held against the limit; – where the figure is exact. A "
         "waived limit does not count.",
     ]
 
@@ -62,7 +70,7 @@ def _verdict_row(variant: VariantVerdict) -> list[str]:
     else:
         reason = "<br>".join(escaped(finding.reason) for finding in deciding)
         step = "<br>".join(dict.fromkeys(escaped(finding.next_step) for finding in deciding if finding.next_step))
-    return [f"**{escaped(variant.variant)}**{note}", f"**{variant.grade}**", reason, step or "-"]
+    return [f"**{escaped(variant.variant)}**{note}", f"**{grade_text(variant)}**", reason, step or "-"]
 
 
 def _kept_text(variant: VariantVerdict) -> str:
@@ -83,18 +91,9 @@ def _count_sentence(verdict: Verdict) -> str:
     return f"{len(candidates)} {plural}: {found}. The verdict is the worst of them."
 
 
-def _dominated(verdict: Verdict) -> list[str]:
-    return [
-        f"{escaped(variant.variant)} is dominated: {escaped(variant.dominated_by)} is no larger, no slower and no "
-        "worse, and better in one of them."
-        for variant in verdict.variants
-        if variant.dominated_by
-    ]
-
-
 def _waivers(verdict: Verdict) -> list[str]:
     return [
-        f"Waived for {escaped(variant.variant)}: {finding.limit} ({finding.grade}), because "
+        f"Waived for {escaped(variant.variant)}: `{finding.limit}` ({finding.grade}), because "
         f"{escaped(finding.waived.rstrip('.'))}."
         for variant in verdict.variants
         for finding in variant.findings
@@ -118,10 +117,13 @@ def _finding_table(verdict: Verdict) -> list[str]:
 
 
 def _finding_row(variant: VariantVerdict, finding: Finding) -> list[str]:
-    figures = (finding.allowed, finding.measured, finding.bound)
-    waived = escaped(finding.waived) or "-"
-    return [f"**{escaped(variant.variant)}**", finding.limit, *map(_figure_text, figures), finding.grade, waived]
-
-
-def _figure_text(figure: float | None) -> str:
-    return "-" if figure is None else f"{figure:.5g}"
+    limit = finding.limit
+    return [
+        f"**{escaped(variant.variant)}**",
+        f"`{limit}`",
+        limit_bound(limit, finding.allowed),
+        limit_value(limit, finding.measured),
+        limit_value(limit, finding.bound),
+        finding.grade,
+        escaped(finding.waived) or "–",
+    ]

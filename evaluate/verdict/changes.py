@@ -111,7 +111,7 @@ def _grades(verdict: Verdict | None, name: str) -> dict[str, str]:
         return {}
     said = {"grade": grade_text(entry), "dominated by": entry.dominated_by or "none"}
     for finding in entry.findings:
-        said[finding.limit] = finding_text(finding)
+        said[finding.limit] = finding_text(finding).removeprefix(f"{finding.limit}=")
     return said
 
 

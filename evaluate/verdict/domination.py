@@ -111,7 +111,7 @@ def _sentence(record: ReportRecord, variant: VariantResult, by: VariantResult, g
     if medians is not None and _is_faster(record, by, variant):
         mine, its = map(milliseconds_text, medians)
         drawbacks.append(f"slower than {by.name} ({mine} against {its} ms)")
-    advice = f"ship {by.name}" if grade == "PASS" else f"rather mend {by.name}, which is {grade}"
+    advice = f"ship {by.name}" if grade == "PASS" else f"rather go on with {by.name}, which is {grade}"
     compared = "" if medians is not None else " (latency was not compared on a GPU)"
     no_gain = f"no smaller than {by.name}" if medians is None else f"neither smaller nor faster than {by.name}"
     what = " and ".join(drawbacks) or no_gain

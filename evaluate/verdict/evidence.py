@@ -23,7 +23,7 @@ class Evidence:
         is_fake: Labels, shape (N,).
         clusters: What each video is resampled with, length N.
         scores: Variant -> scores, shape (N,); without variants whose scores the report does not hold.
-        confidence: Of every bound, in (0.5, 1).
+        confidence: Of every bound, in (0.75, 1).
     """
 
     is_fake: NDArray[np.bool_]

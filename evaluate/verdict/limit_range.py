@@ -52,7 +52,8 @@ RANGES = {
     "min_slice_auc": LimitRange(0.0, 1.0, "an AUC from 0 to 1"),
     "max_slice_auc_drop": LimitRange(0.0, 1.0, "a number from 0 to 1"),
 }
-CONFIDENCE_RANGE = LimitRange(0.5, 0.9999, "a number above 0.5 and below 0.9999 (0.95 is usual)", is_open=True)
+# One-sided bounds are the ends of a two-sided interval, which is of no use below one half.
+CONFIDENCE_RANGE = LimitRange(0.75, 0.9999, "a number above 0.75 and below 0.9999 (0.95 is usual)", is_open=True)
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:

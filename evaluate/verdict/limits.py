@@ -125,7 +125,8 @@ def with_limit(limits: LimitsFile, text: str) -> LimitsFile:
     except ValueError:
         raise DataError(f"--limit {text[:60]!r}: {value[:40]!r} is no number; expected one such as 0.01") from None
     own = _limits("--limit", repr(text[:60]), {name: number})
-    source = f"{limits.source}, --limit {key.strip()}"
+    told = f", --limit {key.strip()}"
+    source = limits.source if told in limits.source else limits.source + told
     if not variant:
         return replace(limits, common=replace(limits.common, **own.stated), source=source)
     before = limits.of_variant.get(variant, Limits())

@@ -182,8 +182,8 @@ def _ladder(variant: VariantResult, auc: float) -> tuple[LadderStep, ...]:
 
 
 def _agreement() -> CamAgreement:
-    masks = MaskAgreement(340, 0.41, 0.2231, 0.0875)
-    return CamAgreement(518, 0.913, Interval(0.902, 0.923), 0.214, 0.702, Interval(0.688, 0.716), 0.231, masks)
+    masks, dense = MaskAgreement(340, 0.41, 0.2231, 0.0875), MaskAgreement(340, 0.47, 0.2514, 0.0875)
+    return CamAgreement(518, 0.913, Interval(0.902, 0.923), 0.214, 0.702, Interval(0.688, 0.716), 0.231, masks, dense)
 
 
 def _gallery(variant: VariantResult) -> tuple[GallerySample, ...]:
@@ -222,7 +222,7 @@ def _verdict_of(variant: VariantResult) -> VariantVerdict:
         findings = (*findings[:2], replace(findings[2], waived="FP32 is not shipped."))
     counted: set[Grade] = {finding.grade for finding in findings if not finding.waived}
     grade = next(grade for grade in GRADES if grade in counted)
-    return VariantVerdict(name, grade, findings, dominated_by="q8" if name == "q8-p50" else "")
+    return VariantVerdict(name, grade, findings, True, "q8" if name == "q8-p50" else "", variant.simulation)
 
 
 def _finding(limit: str, measured: float, low: float, high: float) -> Finding:

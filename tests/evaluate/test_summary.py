@@ -7,6 +7,7 @@ from evaluate.comparison import compared_variants
 from evaluate.summary import summary_from_record
 from tests.evaluate.latency_reference import cpu_latency, latency_reference_record, with_latency
 from tests.evaluate.reference import reference_record
+from tests.evaluate.statistics_reference import statistics_record, verdict_on_statistics
 
 EXPECTED = """\
 Model         MiB  Reduction     AUC     Diff    Status  Accuracy   FP  FN
@@ -51,3 +52,14 @@ def test_times_of_a_cpu_are_not_taken_for_a_gpus() -> None:
     lines = summary_from_record(record).splitlines()
     assert lines[2].endswith("419.5     2.381")
     assert "latency: batch 1 by onnxruntime 1.22.0 on CPU; it says nothing about a GPU" in lines
+
+
+def test_intervals_and_flips_have_a_table_of_their_own_and_the_verdict_comes_last() -> None:
+    lines = summary_from_record(statistics_record(), [Path("report/report.md")], verdict_on_statistics()).splitlines()
+    start = lines.index("Model               AUC 95%            Diff 95%  Flips  Broken")
+    assert [len(line) for line in lines[start : start + 7]] == [len(lines[start])] * 7
+    assert lines[start + 5].split() == [*["q8", "‡", "0.9383", "to", "0.9753", "-0.0160", "to", "+0.0031", "42", "24"]]
+    assert lines[-1] == "VERDICT run FAIL"
+    assert lines[-8] == ""
+    assert lines[-9] == "report/report.md"
+    assert "VERDICT" not in summary_from_record(statistics_record())

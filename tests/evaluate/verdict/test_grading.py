@@ -131,7 +131,8 @@ def test_too_few_videos_are_inconclusive_and_say_how_many_would_do(seed: int) ->
     drawn.add_noisy("q16", 35.0)
     verdict = verdict_by(drawn.record(), max_auc_drop=0.005, max_flips=0.02, min_auc=0.9)
     unsure = [finding for finding in findings(verdict, "q16").values() if finding.grade == "INCONCLUSIVE"]
-    assert unsure
+    # Not even none of 60 shows that at most 2 % are turned.
+    assert "max_flips" in [finding.limit for finding in unsure]
     assert all("60 videos do not decide" in finding.reason for finding in unsure)
     assert all("evaluate about" in f.next_step or "hardly help" in f.next_step for f in unsure)
     assert exit_code(verdict) == 4
@@ -151,11 +152,11 @@ def test_the_bound_that_decides_is_in_the_finding(drop: float) -> None:
 
 
 def test_the_three_ways_to_limit_a_loss_agree() -> None:
-    drawn = Drawn(np.random.default_rng(5), 1500)
+    drawn = Drawn(np.random.default_rng(5), 400)
     drawn.add_noisy("q16", 18.0)
     record = drawn.record()
     auc = roc_auc(drawn.is_fake, drawn.logits)
-    for margin in np.geomspace(1e-4, 0.05, 12):
+    for margin in np.geomspace(1e-4, 0.05, 7):
         found = grades(
             verdict_by(
                 record,
@@ -332,7 +333,7 @@ def test_confidence_is_that_of_the_file() -> None:
     drawn.add_noisy("q16", 30)
     record = drawn.record()
     bounds = []
-    for confidence in (0.6, 0.95, 0.9989):
+    for confidence in (0.76, 0.95, 0.9989):
         verdict = graded(
             record, LimitsFile(Limits(max_auc_drop=0.02, max_flips=0.05, min_auc=0.5), confidence=confidence)
         )

@@ -72,7 +72,7 @@ def test_every_limit_has_a_range_and_the_other_way_round() -> None:
         ("limits = 3", r"\[limits\] is 3; expected a table"),
         ("[variant]\nq8 = 3", r"\[variant\.q8\] is 3; expected a table"),
         ("variant = 3", r"\[variant\] is 3; expected a table"),
-        ("confidence = 95\n[limits]\nmin_auc = 0.9", "confidence = 95; expected a number above 0.5 and below"),
+        ("confidence = 95\n[limits]\nmin_auc = 0.9", "confidence = 95; expected a number above 0.75 and below"),
         ("confidence = false\n[limits]\nmin_auc = 0.9", "confidence = False; expected"),
         ("candidates = 'q8'\n[limits]\nmin_auc = 0.9", "candidates = 'q8'; expected a list of variants"),
         ("candidates = [8]\n[limits]\nmin_auc = 0.9", "candidates = a list; expected a list of variants"),
@@ -96,7 +96,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_the_command_line_replaces_one_limit(tmp_path: Path) -> None:
     limits = limits_of_text(tmp_path, WHOLE)
-    for text in ("max_auc_drop=0.02", "q8.max_size_mib = 25", "q16.min_auc=0.9"):
+    for text in ("max_auc_drop=0.03", "max_auc_drop=0.02", "q8.max_size_mib = 25", "q16.min_auc=0.9"):
         limits = with_limit(limits, text)
     assert limits.limits_of("q8") == Limits(max_auc_drop=0.02, max_size_mib=25.0, max_flips=0.03)
     assert limits.limits_of("q16") == Limits(max_auc_drop=0.02, max_size_mib=60.0, min_auc=0.9)
@@ -138,6 +138,6 @@ def test_whatever_is_done_to_a_file_it_is_read_or_refused_in_one_line(tmp_path: 
             continue
         for own in (limits.common, *limits.of_variant.values()):
             assert all(value in RANGES[name] for name, value in own.stated.items()), seed
-        assert 0.5 < limits.confidence < 1, seed
+        assert 0.75 < limits.confidence < 1, seed
     assert len(refused) > 100, seed
     assert not [message for message in refused if "\n" in message or len(message) > 500], seed

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluate.difference_plot import write_difference_plot
+from evaluate.ladder_plot import write_ladder_plot
+from evaluate.panels import panels_of
+from evaluate.plots import write_heatmap_legend
+from evaluate.reliability_plot import write_reliability_plot
+from evaluate.score_plot import write_score_plot
+from tests.evaluate.statistics_reference import LIMITS, statistics_record, verdict_on_statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from evaluate.record import ReportRecord
+
+WRITERS = [write_difference_plot, write_reliability_plot, write_score_plot, write_ladder_plot]
+
+
+def drawn(path: Path, write: Callable[..., None], *arguments: Any) -> Any:
+    """Writes a plot, checks that something is on it, and returns its numbers."""
+    write(path, *arguments)
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 10
+    return json.loads(path.with_suffix(".json").read_text())
+
+
+def only(record: ReportRecord, *names: str) -> ReportRecord:
+    return replace(record, variants=tuple(variant for variant in record.variants if variant.name in names))
+
+
+def test_differences_have_both_intervals_and_the_margin(tmp_path: Path) -> None:
+    record = statistics_record()
+    rows = drawn(tmp_path / "a.png", write_difference_plot, record, verdict_on_statistics())
+    assert [row["model"] for row in rows] == [variant.name for variant in record.variants[1:]]
+    for row, variant in zip(rows, record.variants[1:], strict=True):
+        assert variant.statistics is not None
+        difference = variant.statistics.difference
+        assert difference is not None
+        assert row["difference"] == pytest.approx(variant.auc - record.variants[0].auc)
+        assert row["delong"] == {"low": difference.delong.low, "high": difference.delong.high}
+        assert row["bootstrap"] == {"low": difference.bootstrap.low, "high": difference.bootstrap.high}
+        assert row["margin"] == LIMITS["max_auc_drop"]
+    assert [row["grade"] for row in rows] == ["PASS", "INCONCLUSIVE", "PASS", "INCONCLUSIVE", "INCONCLUSIVE"]
+    ungraded = drawn(tmp_path / "b.png", write_difference_plot, record)
+    assert {(row["margin"], row["grade"]) for row in ungraded} == {(None, None)}
+
+
+def test_reliability_has_the_bins_of_the_videos(tmp_path: Path) -> None:
+    record = statistics_record()
+    models = drawn(tmp_path / "a.png", write_reliability_plot, record)
+    is_fake = np.array([video.is_fake for video in record.videos])
+    for model, variant in zip(models, record.variants, strict=True):
+        assert variant.statistics is not None
+        scores = np.array(variant.statistics.scores)
+        assert sum(each["count"] for each in model["bins"]) == len(scores)
+        for each in model["bins"]:
+            inside = (scores >= each["low"]) & (scores < each["high"] + (each["high"] == 1.0))
+            assert each["count"] == inside.sum()
+            if each["count"]:
+                assert each["fake_share"] == pytest.approx(is_fake[inside].mean())
+
+
+def test_scores_are_those_of_the_record(tmp_path: Path) -> None:
+    record = statistics_record()
+    data = drawn(tmp_path / "a.png", write_score_plot, record)
+    assert data["samples"] == [video.sample for video in record.videos]
+    baseline, is_fake = np.array(data["baseline"]), np.array(data["is_fake"])
+    for model, variant in zip(data["models"], record.variants[1:], strict=True):
+        assert variant.statistics is not None
+        assert model["scores"] == list(variant.statistics.scores)
+        called, before = np.array(model["scores"]) >= model["threshold"], baseline >= model["threshold"]
+        assert model["broken"] == int(((called != is_fake) & (before == is_fake)).sum())
+        assert model["repaired"] == int(((called == is_fake) & (before != is_fake)).sum())
+
+
+def test_the_ladder_has_every_stage(tmp_path: Path) -> None:
+    record = statistics_record()
+    models = drawn(tmp_path / "a.png", write_ladder_plot, record)
+    assert [model["model"] for model in models] == ["q16", "q16-p50", "q8"]
+    assert models[0]["stages"] == ["checkpoint", "ONNX", "graph", "engine"]
+    assert models[1]["stages"] == ["checkpoint", "pruned", "ONNX", "graph", "engine"]
+    assert models[2]["auc"][-1] == record.variants[4].auc
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_one_variant_beside_the_baseline_can_be_plotted(tmp_path: Path, write: Callable[..., None]) -> None:
+    assert drawn(tmp_path / "a.png", write, only(statistics_record(), "baseline", "q16"))
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_an_engine_that_changed_nothing_can_be_plotted(tmp_path: Path, write: Callable[..., None]) -> None:
+    record = only(statistics_record(), "baseline", "q16")
+    baseline, q16 = record.variants
+    assert baseline.statistics is not None
+    assert q16.statistics is not None
+    scores = replace(q16.statistics, scores=baseline.statistics.scores, quality=baseline.statistics.quality)
+    steps = tuple(replace(step, auc=baseline.auc, auc_cost=0.0) for step in q16.ladder)
+    same = replace(q16, auc=baseline.auc, statistics=scores, ladder=steps)
+    assert drawn(tmp_path / "a.png", write, replace(record, variants=(baseline, same)))
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_plots_are_the_same_bytes_each_time(tmp_path: Path, write: Callable[..., None]) -> None:
+    record = only(statistics_record(), "baseline", "q16-p50")
+    for name in ("a.png", "b.png"):
+        write(tmp_path / name, record)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 9])
+def test_there_is_one_visible_panel_per_variant(count: int) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    panels = panels_of(figure, count)
+    assert len(panels) == count
+    assert [axes for axes in figure.axes if axes.get_visible()] == panels
+
+
+def test_the_colour_scale_has_its_numbers(tmp_path: Path) -> None:
+    data = drawn(tmp_path / "scale.png", write_heatmap_legend, 4.25)
+    assert (data["contributions"][0], data["contributions"][-1]) == (-4.25, 4.25)
+    assert len(data["colours"]) == len(data["contributions"])
+    assert data["colours"][0][2] > data["colours"][0][0]
+    assert data["colours"][-1][0] > data["colours"][-1][2]
