@@ -140,6 +140,15 @@ def test_images_that_decode_nowhere_are_missed_by_no_variant(run: ScoredRun) -> 
     assert len(found.videos) == 30
     facts = dataset_facts(run.session().samples, found.variants)
     assert (facts.frames, facts.unreadable_frames, facts.lost_videos) == (59, 1, 0)
+    assert warnings_of(run)[-1] == f"1 images did not decode and were left out, such as {path}"
+
+
+def test_images_of_the_validation_set_that_do_not_decode_are_told(run: ScoredRun) -> None:
+    for name in VARIANTS:
+        frames = run.frames(name, "validation")
+        run.score(name, frames[1:], "validation", unreadable=[frames[0].path])
+    expected = f"1 images of the validation set did not decode and were left out, such as {frames[0].path}"
+    assert warnings_of(run) == (expected,)
 
 
 def test_images_that_decode_for_one_variant_only_are_missed(run: ScoredRun) -> None:
