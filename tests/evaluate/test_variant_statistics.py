@@ -87,6 +87,10 @@ def test_statistics_are_those_of_other_libraries(seed: int) -> None:
         assert one.drift.pearson == pytest.approx(stats.pearsonr(baseline.videos, variant.videos).statistic)
         assert one.drift.spearman == pytest.approx(stats.spearmanr(baseline.videos, variant.videos).statistic)
         assert one.drift.ks_statistic == pytest.approx(stats.ks_2samp(baseline.videos, variant.videos).statistic)
+        of_class = [baseline.logits[table.frame_is_fake == fake] for fake in (True, False)]
+        power = sum(len(logits) * np.var(logits) for logits in of_class) / len(baseline.logits)
+        noise = np.mean((variant.logits - baseline.logits) ** 2)
+        assert one.drift.sqnr_db == pytest.approx(10 * np.log10(power / noise))
         frozen = one.at("frozen")
         assert frozen is not None
         flipped = (baseline.videos >= frozen.threshold) != (variant.videos >= frozen.threshold)
