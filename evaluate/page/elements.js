@@ -1,5 +1,5 @@
 // Elements are made by name and filled with text nodes only, so that no name of a video is ever read as markup.
-const SVG = "http://www.w3.org/2000/svg";
+const SVG = document.querySelector("svg").namespaceURI;
 
 function filled(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
