@@ -23,8 +23,9 @@ function byId(id) {
 
 function glyph(index) {
   const hollow = data.variants[index].simulated ? " hollow" : "";
-  const use = shape("use", { href: `#marker-${index % 8}` });
-  return shape("svg", { class: `glyph v${index % 7}${hollow}`, "aria-hidden": "true" }, use);
+  const frame = { class: `glyph v${index % 7}${hollow}`, viewBox: "-8 -8 16 16", "aria-hidden": "true" };
+  // A copy: thousands of references to one symbol cost seconds.
+  return shape("svg", frame, byId(`marker-${index % 8}`).firstElementChild.cloneNode());
 }
 
 function marker(index, x, y, size = 16) {
