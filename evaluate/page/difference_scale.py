@@ -42,9 +42,7 @@ def difference_scale(rows: Sequence[VariantRow]) -> DifferenceScale | None:
         return None
     loss = _furthest([-interval.low / margin for interval in intervals], _FURTHEST_LOSS)
     gain = _furthest([interval.high / margin for interval in intervals], _FURTHEST_GAIN)
-    return DifferenceScale(
-        low=-margin * max(1.1 * loss, _NEAREST_LOSS), high=margin * max(1.1 * gain, _NEAREST_GAIN)
-    )
+    return DifferenceScale(low=-margin * max(1.1 * loss, _NEAREST_LOSS), high=margin * max(1.1 * gain, _NEAREST_GAIN))
 
 
 def _furthest(ends: Sequence[float], limit: float) -> float:

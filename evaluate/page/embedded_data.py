@@ -100,9 +100,7 @@ def _scores(variant: VariantResult, row_of: Mapping[str, int]) -> list[float | N
     return scores
 
 
-def _pictures(
-    record: ReportRecord, images: EmbeddedImages
-) -> Iterable[tuple[str, str | None, list[tuple[str, str]]]]:
+def _pictures(record: ReportRecord, images: EmbeddedImages) -> Iterable[tuple[str, str | None, list[tuple[str, str]]]]:
     if record.gallery:
         return [(each.sample, images.key_of(each.picture), _heatmaps(each, images)) for each in record.gallery]
     return [(sample, None, heatmaps) for sample, heatmaps in _sample_heatmaps(record, images).items()]

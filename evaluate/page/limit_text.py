@@ -55,4 +55,3 @@ def limit_value(limit: str, value: float | None) -> str:
     if value is None:
         return "–"
     return _TEXTS[limit][1](value) if limit in _TEXTS else f"{value:g}"
-

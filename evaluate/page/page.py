@@ -72,12 +72,11 @@ def page_from_record(record: ReportRecord, verdict: Verdict | None, folder: Path
         record=record,
         verdict=verdict,
         table=variant_table(record, verdict),
-        data=data,
-        data_json=Markup(embedded_json(data)),  # noqa: S704  # it escapes what HTML would read
-        images_json=Markup(embedded_json(images.uris)),  # noqa: S704  # as above
+        data_json=Markup(embedded_json(data)),
+        images_json=Markup(embedded_json(images.uris)),
         missing_images=len(images.missing),
-        style=Markup(style),  # noqa: S704  # ours
-        script=Markup(script),  # noqa: S704  # ours
+        style=Markup(style),
+        script=Markup(script),
         policy=_policy(style, script),
     )
     # A file name need not be valid Unicode; the page must be.

@@ -181,7 +181,7 @@ def _variant(
         auc=auc,
         confusion=confusion_at(0.5, is_fake, scores),
         roc=roc_curve(is_fake, scores),
-        samples={outcome: () for outcome in Outcome},
+        samples=dict.fromkeys(Outcome, ()),
         latency=(gpu_latency(name),) if name in GPU_TIMES else (),
         statistics=statistics,
         ladder=() if name == BASELINE else _ladder(source, baseline_auc, auc),

@@ -8,13 +8,13 @@ from configparser import ConfigParser
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from evaluate.comparison import compared_variants
 from evaluate.page import page
 from evaluate.page.page import page_from_record, write_page
-from evaluate.record import ReportRecord
 from evaluate.verdict.limits import LimitsFile
 from tests.evaluate.latency_reference import latency_reference_record
 from tests.evaluate.page.page_parts import PageParts
@@ -28,6 +28,9 @@ from tests.evaluate.page.page_reference import (
 )
 from tests.evaluate.pruning_reference import pruning_reference_record
 from tests.evaluate.reference import reference_record
+
+if TYPE_CHECKING:
+    from evaluate.record import ReportRecord
 
 ROOT = Path(__file__).parents[3]
 
