@@ -86,6 +86,14 @@ class RunFolder:
         """How long a variant's engine of a backend takes."""
         return self.results(variant) / f"latency.{backend}.json"
 
+    def ladder_frames(self, name: str, runner: str) -> Path:
+        """One logit per frame, by a source model in PyTorch or by a variant's graph in ONNX Runtime."""
+        return self.root / "results" / "ladder" / f"{name}.{runner}.csv"
+
+    def maps(self, source: str) -> Path:
+        """Class-activation maps of a source model."""
+        return self.root / "results" / "maps" / f"{source}.npz"
+
 
 @contextmanager
 def locked(run: RunFolder) -> Iterator[None]:

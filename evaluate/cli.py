@@ -21,6 +21,7 @@ _EXAMPLE = """examples:
   evaluate-engines runs/b5 --test data/test --skip-unreadable --batch-size 32
   evaluate-engines runs/b5 --test data/test --validation data/validation
   evaluate-engines runs/b5 --test data/test --backend tensorrt --latency --latency-batches 1 8
+  evaluate-engines runs/b5 --test data/test --ladder
 
 on a device without torch, timm and matplotlib (copy runs/b5/spec.json, runs/b5/engines and the test set there):
   evaluate-engines runs/b5 --test data/test --backend tensorrt --scores-only --latency
@@ -55,6 +56,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="default: onnxruntime")
     _add_split(parser.add_argument_group("device and report on two machines"))
+    _add_ladder(parser.add_argument_group("where a loss comes from"))
     _add_running(parser.add_argument_group("running the engines"))
     _add_latency(parser.add_argument_group("latency"))
     arguments = parser.parse_args(argv)
@@ -80,6 +82,7 @@ def request_from_arguments(arguments: argparse.Namespace) -> EvaluationRequest:
         from_scores=arguments.from_scores,
         validation=arguments.validation,
         allow_partial=arguments.allow_partial,
+        ladder=arguments.ladder,
     )
 
 
@@ -100,6 +103,16 @@ def _add_split(group: argparse._ArgumentGroup) -> None:
         "--allow-partial",
         action="store_true",
         help="report on the videos that every engine has scored on the same images, if some engine lacks others",
+    )
+
+
+def _add_ladder(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--ladder",
+        action="store_true",
+        help="score every stage from the checkpoint to the engine, too (PyTorch, pruned, ONNX, FP16 or INT8 graph), "
+        "and tell what each costs; this runs PyTorch and ONNX Runtime on the CPU of this machine, with --from-scores "
+        "as well, and keeps their scores in RUN/results/ladder",
     )
 
 
@@ -140,6 +153,8 @@ def _refuse_what_has_no_effect(parser: argparse.ArgumentParser, arguments: argpa
         )
     if arguments.allow_partial and arguments.scores_only:
         parser.error("--allow-partial would have no effect: --scores-only compares no engines; leave it out")
+    if arguments.ladder and arguments.scores_only:
+        parser.error("--ladder is for the report, which --scores-only does not make; pass it with --from-scores later")
     if not arguments.from_scores:
         _refuse_what_is_for_a_gpu(parser, arguments)
         return

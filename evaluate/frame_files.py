@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import platform
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 from calibration.loading import BatchReader
+from evaluate.resumable_scoring import resumed_frames
 from evaluate.score_files import write_frame_scores
-from evaluate.scoring import ScoredFrames, no_readable_image, scored_batches
-from evaluate.unfinished_scores import ScoredSample, UnfinishedScores, frames_of
+from evaluate.unfinished_scores import UnfinishedScores
 from export.contract import InputForm
-from export.errors import ArtifactError, BackendError
+from export.errors import ArtifactError
 from export.sidecar import Recipe, sha256_of_json
 from export.versions import versions_of
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from calibration.samples import Sample
     from engines.engine_runner import EngineRunner
     from evaluate.labelled_images import LabelledImages
+    from evaluate.scoring import ScoredFrames
     from evaluate.session import Session
     from export.sidecar import Artifact
     from export.variant import Variant
@@ -114,26 +116,12 @@ def _scored(
     unfinished: UnfinishedScores,
     batch_size: int,
 ) -> ScoredFrames:
-    samples, skip = images.samples.samples, session.request.skip_unreadable
-    scored = list(unfinished.resumed(samples, batch_size, skip))
-    if scored:
-        session.announce(f"going on after {len(scored)} of {len(samples)} images of {images.label}")
-    reader = reader_of_engine(session, engine, samples[len(scored) :], batch_size)
-    try:
-        for batch, logits in scored_batches(runner.infer_each, reader, f"scoring {images.label}"):
-            done = _with_those_between(samples[len(scored) :], batch, logits)
-            unfinished.append(done)
-            scored += done
-    except BackendError as error:
-        if not scored:
-            raise
-        told = f"{len(scored)} of {len(samples)} images of {images.label} are scored and kept"
-        raise BackendError(f"{error}; {told}, the same command goes on from there") from error
-    scored += [ScoredSample(sample, None) for sample in samples[len(scored) :]]
-    frames = frames_of(scored, images.samples.root)
-    if not frames:
-        raise no_readable_image(len(samples), images.samples.root)
-    return ScoredFrames(frames, tuple(entry.sample for entry in scored if entry.logit is None))
+    samples = images.samples
+    known = unfinished.resumed(samples.samples, batch_size, session.request.skip_unreadable)
+    if known:
+        session.announce(f"going on after {len(known)} of {len(samples.samples)} images of {images.label}")
+    reader_of = partial(reader_of_engine, session, engine, batch_size=batch_size)
+    return resumed_frames(runner.infer_each, reader_of, known, samples, unfinished, images.label)
 
 
 def _announced(session: Session, variant: Variant, runner: EngineRunner, told: Sequence[str] = ()) -> tuple[str, ...]:
@@ -142,12 +130,3 @@ def _announced(session: Session, variant: Variant, runner: EngineRunner, told: S
         if note not in told:
             session.announce(f"note: {variant.name}: {note}")
     return tuple(runner.notes)
-
-
-def _with_those_between(
-    upcoming: Sequence[Sample], batch: Sequence[Sample], logits: Sequence[float]
-) -> list[ScoredSample]:
-    """Returns the samples up to the last of a batch: those of the batch, and those between that do not decode."""
-    logit_of = dict(zip(batch, logits, strict=True))
-    end = upcoming.index(batch[-1]) + 1
-    return [ScoredSample(sample, logit_of.get(sample)) for sample in upcoming[:end]]

@@ -39,7 +39,11 @@ def shared_limit(maps: Iterable[NDArray[np.float32]]) -> float:
 
 
 def heatmap_from_map(
-    image: Image.Image, contract: InputContract, activation_map: NDArray[np.float32], limit: float
+    image: Image.Image,
+    contract: InputContract,
+    activation_map: NDArray[np.float32],
+    limit: float,
+    side: int | None = None,
 ) -> Image.Image:
     """Blends a map with the face as the network sees it.
 
@@ -50,14 +54,20 @@ def heatmap_from_map(
         contract: Says how the network sees it.
         activation_map: Signed map, shape (h, w).
         limit: |value| of full colour, > 0; see `shared_limit`.
+        side: Width of the result; None is the network's own, or 224 if that is smaller.
 
     Returns:
-        An RGB image, at least 224 pixels wide.
+        An RGB image, as high as wide.
     """
-    side = max(contract.size, SMALLEST_SIDE)
-    face = resized_image(image, contract).resize((side, side), Image.Resampling.BICUBIC)
+    side = side or max(contract.size, SMALLEST_SIDE)
+    face = face_at(image, contract, side)
     smooth = Image.fromarray(np.asarray(activation_map, np.float32)).resize((side, side), Image.Resampling.BICUBIC)
     return Image.fromarray(tinted(np.asarray(face), np.asarray(smooth) / limit))
+
+
+def face_at(image: Image.Image, contract: InputContract, side: int) -> Image.Image:
+    """Returns the face as the network sees it, at another size."""
+    return resized_image(image, contract).resize((side, side), Image.Resampling.BICUBIC)
 
 
 def tinted(pixels: NDArray[np.uint8], evidence: NDArray[np.floating]) -> NDArray[np.uint8]:

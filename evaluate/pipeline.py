@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evaluate.evaluated import evaluated_variants
 from evaluate.evaluated_run import evaluated_run
-from evaluate.explanation import explain_variants
+from evaluate.gallery import gallery_samples
+from evaluate.ladder_stages import ladder_of_variants
 from evaluate.measuring import measured_engines
 from evaluate.recommended_threshold import recommend_thresholds
+from evaluate.record import BASELINE
 from evaluate.report import write_report
 from evaluate.report_record import report_record
 from evaluate.session import opened_session
 from evaluate.stored_engines import stored_engines
+from evaluate.visual_evidence import visual_evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from evaluate.evaluated import EvaluatedVariant
+    from evaluate.ladder import LadderStep
     from evaluate.record import ReportRecord
     from evaluate.request import EvaluationRequest
+    from evaluate.visual_evidence import VisualEvidence
 
 
 def evaluate_engines(
@@ -40,8 +47,29 @@ def evaluate_engines(
     with opened_session(request, announce or (lambda _: None)) as session:
         measured = stored_engines(session) if request.from_scores else measured_engines(session)
         run = evaluated_run(evaluated_variants(session, measured), session.samples)
-        scored = [entry.scored for entry in run.variants]
-        explanation = explain_variants(session.run, session.spec, scored, session.samples.root, session.store)
-        record = report_record(session, run, explanation)
+        ladders = ladder_of_variants(session, run.variants) if request.ladder else {}
+        evidence = visual_evidence(session, run.variants, _gallery(run.variants))
+        record = _with_evidence(report_record(session, run, evidence.explanation), evidence, ladders)
         recommend_thresholds(run)
         return record, write_report(session.run.report, record)
+
+
+def _gallery(evaluated: Sequence[EvaluatedVariant]) -> tuple[str, ...]:
+    names = [entry.scored.variant.name for entry in evaluated]
+    return gallery_samples(
+        [entry.scored.scores for entry in evaluated], names.index(BASELINE) if BASELINE in names else None
+    )
+
+
+def _with_evidence(
+    record: ReportRecord, evidence: VisualEvidence, ladders: Mapping[str, tuple[LadderStep, ...]]
+) -> ReportRecord:
+    variants = tuple(
+        replace(
+            variant,
+            ladder=ladders.get(variant.name, ()),
+            cam_agreement=evidence.agreements.get(variant.source),
+        )
+        for variant in record.variants
+    )
+    return replace(record, variants=variants, gallery=evidence.gallery)

@@ -29,6 +29,7 @@ class EvaluationRequest:
         from_scores: Makes the report from the scores that the run folder has, without running an engine.
         validation: Folder of labelled faces that thresholds are fitted to; None for the run's calibration images.
         allow_partial: Reports on the videos that every engine has scored alike, if some engine lacks others.
+        ladder: Scores every stage from the checkpoint to the engine, too.
     """
 
     run: Path
@@ -43,6 +44,7 @@ class EvaluationRequest:
     from_scores: bool = False
     validation: Path | None = None
     allow_partial: bool = False
+    ladder: bool = False
 
     @property
     def latency_sizes(self) -> tuple[int, ...]:

@@ -31,10 +31,11 @@ _UNITS: dict[str, Callable[[float], float]] = {
     "max_error_growth": lambda auc: 1.0 - auc,
 }
 AUC_DROP_LIMITS = tuple(_UNITS)
+# What a loss and what a gain is called.
 _WORDS = {
-    "max_auc_drop": "of AUC",
-    "max_relative_auc_drop": "of the baseline's AUC",
-    "max_error_growth": "of the baseline's 1 - AUC",
+    "max_auc_drop": ("loses {} of AUC", "gains {} of AUC"),
+    "max_relative_auc_drop": ("loses {} of the baseline's AUC", "gains {} of the baseline's AUC"),
+    "max_error_growth": ("its 1 - AUC is {} above the baseline's", "its 1 - AUC is {} below the baseline's"),
 }
 
 
@@ -104,21 +105,22 @@ def _replicates(confidence: float, bounds: int) -> int:
 def _of_drop(evidence: Evidence, limit: str, allowed: float, unit: float, comparison: NonInferiority) -> Finding:
     # Zero has no sign, whatever it was divided by.
     drop, least, most = (0.0 - value / unit for value in (comparison.difference, comparison.upper, comparison.lower))
-    kept = f"{allowed:.4f} {_WORDS[limit]}"
-    lost = f"{'loses' if drop >= 0 else 'gains'} {abs(drop):.4f} {_WORDS[limit]}"
-    sure = confidence_text(evidence.confidence)
+    loss, gain = _WORDS[limit]
+    lost = (loss if drop >= 0 else gain).format(_text(limit, abs(drop)))
+    sure, at_least, at_most = confidence_text(evidence.confidence), _text(limit, least), _text(limit, most)
+    kept = f"the limit of {_text(limit, allowed)}"
     if comparison.grade == "PASS":
-        surely = f"it loses at most {most:.4f}" if most >= 0 else f"it gains at least {-most:.4f}"
-        reason = f"{lost}; {sure} {surely}, within the limit of {kept}"
-    elif comparison.grade == "FAIL":
-        reason = f"{lost}; {sure} at least {least:.4f}, beyond the limit of {kept}"
-    else:
-        undecided = f"{evidence.videos:,} videos do not decide"
-        reason = f"{lost}; {sure} from {least:.4f} to {most:.4f}, around the limit of {kept}: {undecided}"
-        more = more_videos_text(comparison.videos_needed, "videos", evidence.videos)
-        return Finding(limit, allowed, drop, most, comparison.grade, reason, more)
-    bound = least if comparison.grade == "FAIL" else most
-    return Finding(limit, allowed, drop, bound, comparison.grade, reason)
+        return Finding(limit, allowed, drop, most, "PASS", f"{lost}; {sure} at most {at_most}, within {kept}")
+    if comparison.grade == "FAIL":
+        return Finding(limit, allowed, drop, least, "FAIL", f"{lost}; {sure} at least {at_least}, beyond {kept}")
+    undecided = f"{evidence.videos:,} videos do not decide"
+    reason = f"{lost}; {sure} from {at_least} to {at_most}, around {kept}: {undecided}"
+    more = more_videos_text(comparison.videos_needed, "videos", evidence.videos)
+    return Finding(limit, allowed, drop, most, "INCONCLUSIVE", reason, more)
+
+
+def _text(limit: str, value: float) -> str:
+    return f"{value:.4f}" if limit == "max_auc_drop" else f"{100 * value:.2f}%"
 
 
 def _identical(limit: str, allowed: float) -> Finding:

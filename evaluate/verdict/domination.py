@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from engines.latency import UNSTABLE_VARIATION
 from evaluate.latency_comparison import latency_settings, rows_at
 from evaluate.number_text import milliseconds_text
+from evaluate.record import BASELINE
 from evaluate.statistics.auc_interval import auc_differences
 
 if TYPE_CHECKING:
@@ -25,9 +26,13 @@ def dominated_by(record: ReportRecord, evidence: Evidence, variant: VariantResul
 
     Another variant dominates it if it is no larger, no slower and no worse, and better in one of them. Sizes within
     1 %, median latencies within 2.5 % (trtexec's own bound of stability) and AUCs that print alike are equal. Latency
-    counts where both were measured alike on a GPU. INT8 against the FP16 or FP32 of the same model must be shown to
-    be better (DeLong, one-sided) to be so, because being better is not what rounding is for.
+    counts where both were measured alike on a GPU; without it, arithmetic of another kind may be faster, and only
+    INT8 is called dominated by the FP16 or FP32 of the same model, because a larger file is not what rounding is for.
+    For the same reason such INT8 must be shown to be better (one-sided) to be so. The baseline is never dominated: it
+    is there to compare with.
     """
+    if variant.name == BASELINE:
+        return ""
     dominating = [
         other for other in record.variants if other is not variant and _dominates(record, evidence, other, variant)
     ]
@@ -47,9 +52,17 @@ def domination_sentences(record: ReportRecord, verdict: Verdict) -> tuple[str, .
 
 
 def _dominates(record: ReportRecord, evidence: Evidence, one: VariantResult, other: VariantResult) -> bool:
+    is_alike = one.precision == other.precision or _only_rounds(one, other)
+    if not is_alike and _medians(record, one, other) is None:
+        return False
     if _is_smaller(other, one) or _is_faster(record, other, one) or not _is_no_worse(evidence, one, other):
         return False
     return _is_smaller(one, other) or _is_faster(record, one, other) or _printed(one) > _printed(other)
+
+
+def _only_rounds(one: VariantResult, other: VariantResult) -> bool:
+    """Tells whether the other one is the INT8 of what this one computes in floating point."""
+    return other.precision in _INT8 and one.precision not in _INT8 and one.source == other.source
 
 
 def _is_smaller(one: VariantResult, other: VariantResult) -> bool:
@@ -74,8 +87,7 @@ def _medians(record: ReportRecord, one: VariantResult, other: VariantResult) -> 
 def _is_no_worse(evidence: Evidence, one: VariantResult, other: VariantResult) -> bool:
     if _printed(one) >= _printed(other):
         return True
-    rounds_only = other.precision in _INT8 and one.precision not in _INT8 and one.source == other.source
-    if not rounds_only or one.name not in evidence.scores or other.name not in evidence.scores:
+    if not _only_rounds(one, other) or one.name not in evidence.scores or other.name not in evidence.scores:
         return False
     (difference,) = auc_differences(
         evidence.is_fake,
@@ -99,8 +111,9 @@ def _sentence(record: ReportRecord, variant: VariantResult, by: VariantResult, g
     if medians is not None and _is_faster(record, by, variant):
         mine, its = map(milliseconds_text, medians)
         drawbacks.append(f"slower than {by.name} ({mine} against {its} ms)")
-    advice = f"ship {by.name}" if grade == "PASS" else f"{by.name} comes first, once it is no longer {grade}"
+    advice = f"ship {by.name}" if grade == "PASS" else f"rather mend {by.name}, which is {grade}"
     compared = "" if medians is not None else " (latency was not compared on a GPU)"
-    what = " and ".join(drawbacks) if drawbacks else f"neither smaller nor faster than {by.name}"
+    no_gain = f"no smaller than {by.name}" if medians is None else f"neither smaller nor faster than {by.name}"
+    what = " and ".join(drawbacks) or no_gain
     aucs = f"AUC {variant.auc:.{_DECIMALS}f} against {by.auc:.{_DECIMALS}f}"
     return f"{variant.name} is {what} and not better ({aucs}){compared}: {advice}"

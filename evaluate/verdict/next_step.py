@@ -59,8 +59,9 @@ def _other_threshold(record: ReportRecord, variant: VariantResult, finding: Find
         if share is None or share > finding.allowed:
             return ""
         return (
-            f"ship the refitted threshold {refitted.threshold:.4f}, where it is {percent_text(share)} (false alarms "
-            f"{percent_text(refitted.false_alarms.share)}, missed fakes {percent_text(refitted.missed_fakes.share)})"
+            f"ship the refitted threshold {refitted.threshold:.4f}, which keeps this limit with {percent_text(share)} "
+            f"(false alarms {percent_text(refitted.false_alarms.share)}, missed fakes "
+            f"{percent_text(refitted.missed_fakes.share)})"
         )
     lost = -statistics.difference.value if statistics.difference else 0.0
     if lost <= record.stable_auc_drop:

@@ -1,0 +1,118 @@
+"""The logits of every frame by a stage between checkpoint and engine, as artifacts that variants share."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from calibration.loading import BatchReader
+from engines.backend import backend_from_name
+from engines.engine_runner import RunOptions
+from evaluate.frame_files import FRAMES_KIND
+from evaluate.resumable_scoring import resumed_frames
+from evaluate.score_files import write_frame_scores
+from evaluate.source_models import source_detector, source_weights
+from evaluate.unfinished_scores import UnfinishedScores
+from export.runners import TorchRunner
+from export.sidecar import Recipe, sha256_of_json
+from export.versions import versions_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from evaluate.session import Session
+    from export.runner import Runner
+    from export.sidecar import Artifact
+
+ONNXRUNTIME = "onnxruntime"
+_BATCH_SIZE = 8
+_DEVICE = "CPU"
+
+
+def torch_frames(session: Session, source: str, skip_unreadable: bool) -> Artifact:
+    """Scores the test set by a source model in PyTorch, `dense` or one such as `p50`, or takes the stored scores.
+
+    Args:
+        session: Run folder and test set.
+        source: The source model.
+        skip_unreadable: Goes on without images that do not decode.
+
+    Raises:
+        ArtifactError: The model's file is gone or was changed.
+        SignoffError: An image does not decode, or nothing does.
+    """
+    _, digest = source_weights(session.run, session.spec, source)
+
+    def runner() -> Runner:
+        return TorchRunner(source_detector(session.run, session.spec, source).module)
+
+    versions = versions_of("torch", "timm")
+    return _obtained(session, source, ("torch", versions), {"weights": digest}, runner, skip_unreadable)
+
+
+def graph_frames(session: Session, variant: str, graph: Artifact, skip_unreadable: bool) -> Artifact:
+    """Scores the test set by a variant's graph in ONNX Runtime on the CPU, or takes the stored scores.
+
+    Raises:
+        ArtifactError: The graph was changed.
+        BackendError: ONNX Runtime is not installed or refuses the graph.
+        SignoffError: An image does not decode, or nothing does.
+    """
+    backend = backend_from_name(ONNXRUNTIME)
+
+    def runner() -> Runner:
+        return backend.runner(graph, RunOptions(_BATCH_SIZE))
+
+    versions = dict(backend.versions())
+    return _obtained(session, variant, (ONNXRUNTIME, versions), {"onnx": graph.sha256}, runner, skip_unreadable)
+
+
+def _obtained(
+    session: Session,
+    name: str,
+    tool: tuple[str, Mapping[str, str]],
+    parents: Mapping[str, str],
+    runner_of: Callable[[], Runner],
+    skip_unreadable: bool,
+) -> Artifact:
+    samples, contract = session.samples, session.spec.contract.input
+    kind, versions = tool
+    path = session.run.ladder_frames(name, kind)
+    unfinished_at = path.with_suffix(".partial.csv")
+    recipe = Recipe(
+        FRAMES_KIND,
+        {**parents, "test": samples.sha256},
+        {
+            "runner": dict(versions),
+            "device": _DEVICE,
+            "skip_unreadable": skip_unreadable,
+            **versions_of("pillow", "numpy"),
+        },
+    )
+
+    def write(path: Path) -> Mapping[str, Any]:
+        contract_json = session.spec.contract.to_json()
+        key = sha256_of_json([recipe.key, contract_json, _BATCH_SIZE])
+        unfinished = UnfinishedScores(unfinished_at, key, samples.root)
+        known = unfinished.resumed(samples.samples, _BATCH_SIZE, skip_unreadable)
+        if known:
+            session.announce(f"going on after {len(known)} of {len(samples.samples)} images of {name} by {kind}")
+        reader_of = partial(
+            BatchReader, contract=contract, batch_size=_BATCH_SIZE, skip_unreadable=skip_unreadable, in_bursts=True
+        )
+        with runner_of() as runner:
+            scored = resumed_frames(
+                partial(map, runner.infer), reader_of, known, samples, unfinished, f"{name} by {kind}"
+            )
+        write_frame_scores(path, scored.frames)
+        return {
+            "unreadable": [sample.path.relative_to(samples.root).as_posix() for sample in scored.unreadable],
+            "backend": f"{kind} {next(iter(versions.values())).partition('+')[0]}",
+            "device": _DEVICE,
+            "batch_size": _BATCH_SIZE,
+        }
+
+    frames = session.store.obtain(path, recipe, write, 100_000)
+    unfinished_at.unlink(missing_ok=True)  # only now: a kill before the sidecar is written costs nothing
+    return frames
