@@ -3,7 +3,8 @@ function chart(host, draw) {
   let width = 0;
   const redraw = () => host.replaceChildren(...draw(width));
   new ResizeObserver(() => {
-    if (host.clientWidth > 0 && host.clientWidth !== width) {
+    // While a page is laid out for paper, a host may have no width to speak of.
+    if (host.clientWidth >= 160 && host.clientWidth !== width) {
       width = host.clientWidth;
       redraw();
     }

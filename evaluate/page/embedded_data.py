@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from evaluate.page.variant_row import main_latencies
 from evaluate.selection import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from evaluate.latency_comparison import LatencyRow
     from evaluate.page.embedded_image import EmbeddedImages
     from evaluate.record import GallerySample, ReportRecord, VariantResult
     from evaluate.statistics.operating_point import ThresholdOrigin
@@ -27,12 +29,13 @@ def page_data(record: ReportRecord, images: EmbeddedImages) -> dict[str, Any]:
     """Returns the figures that the scripts draw and recompute; pictures are named by their keys in `images`."""
     names, labels = _videos(record)
     row_of = {name: row for row, name in enumerate(names)}
+    times = main_latencies(record)
     return {
         "threshold": record.threshold,
         "frozen": frozen_threshold(record),
         "videos": names,
         "fake": [int(label) for label in labels],
-        "variants": [_variant(variant, row_of) for variant in record.variants],
+        "variants": [_variant(variant, row_of, times.get(variant.name)) for variant in record.variants],
         "gallery": [
             {"video": row_of[sample], "picture": picture, "heatmaps": heatmaps}
             for sample, picture, heatmaps in _pictures(record, images)
@@ -60,7 +63,7 @@ def _videos(record: ReportRecord) -> tuple[list[str], list[bool]]:
     return list(labels), list(labels.values())
 
 
-def _variant(variant: VariantResult, row_of: Mapping[str, int]) -> dict[str, Any]:
+def _variant(variant: VariantResult, row_of: Mapping[str, int], latency: LatencyRow | None) -> dict[str, Any]:
     found, counts = variant.statistics, variant.confusion
     bins = found.quality.reliability if found else ()
     interval = found.auc.quoted if found else None
@@ -69,6 +72,7 @@ def _variant(variant: VariantResult, row_of: Mapping[str, int]) -> dict[str, Any
         "source": variant.source,
         "simulated": variant.is_simulation,
         "size": variant.size_mib,
+        "latency": latency.measured.latency.median if latency else None,
         "auc": variant.auc,
         "interval": [interval.low, interval.high] if interval else None,
         "roc": [variant.roc.false_positive_rates, variant.roc.true_positive_rates],

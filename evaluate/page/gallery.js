@@ -8,7 +8,7 @@ const gallery = { render: () => {} };
   const lowered = data.videos.map((name) => name.toLowerCase());
   const pictured = new Map(data.gallery.map((entry) => [entry.video, entry]));
   let uris = null;
-  let shown = PAGE;
+  let found = [];
   let isNear = false;
 
   const moved = data.videos.map((_, row) => {
@@ -35,16 +35,16 @@ const gallery = { render: () => {} };
     const label = { real: 0, fake: 1 }[fields.get("label")];
     const test = { flipped: isFlipped, wrong: isWrong }[fields.get("decision")];
     const models = chosen();
-    const found = rowsWhere(
+    const rows = rowsWhere(
       (row) =>
         (label === undefined || data.fake[row] === label) &&
         words.every((word) => lowered[row].includes(word)) &&
         (test === undefined || models.some((variant) => test(variant, row))),
     );
     const order = byId("gallery-order").value;
-    if (order === "name") return found.sort((one, other) => (lowered[one] < lowered[other] ? -1 : 1));
+    if (order === "name") return rows.sort((one, other) => (lowered[one] < lowered[other] ? -1 : 1));
     const key = models.length === 1 ? ownKey(models[0], order) : order === "moved" ? moved : highest;
-    return found.sort((one, other) => key[other] - key[one]);
+    return rows.sort((one, other) => key[other] - key[one]);
   };
 
   const ownKey = (variant, order) =>
@@ -102,31 +102,29 @@ const gallery = { render: () => {} };
     return element("article", { class: "card" }, head, strip(row), element("ul", { class: "scores" }, ...scores));
   };
 
-  const render = () => {
-    const found = matching();
-    const visible = found.slice(0, shown);
-    cards.replaceChildren(...visible.map(card));
-    more.hidden = visible.length === found.length;
-    more.textContent = `Show ${Math.min(PAGE, found.length - visible.length)} more`;
+  const tell = () => {
+    const left = found.length - cards.children.length;
+    more.hidden = left === 0;
+    more.textContent = `Show ${Math.min(PAGE, left)} more`;
     const all = `${data.videos.length} videos`;
     const of = found.length === data.videos.length ? all : `${found.length} of ${all}`;
-    byId("gallery-count").textContent = visible.length < found.length ? `${of}; ${visible.length} shown` : of;
+    byId("gallery-count").textContent = left ? `${of}; ${cards.children.length} shown` : of;
+  };
+  const render = (count) => {
+    found = matching();
+    cards.replaceChildren(...found.slice(0, count).map(card));
+    tell();
   };
   gallery.render = () => {
     isNear = true;
-    render();
-  };
-
-  const restart = () => {
-    shown = PAGE;
-    gallery.render();
+    render(PAGE);
   };
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("input", restart);
+  form.addEventListener("input", gallery.render);
   more.addEventListener("click", () => {
-    const first = shown;
-    shown += PAGE;
-    render();
+    const first = cards.children.length;
+    cards.append(...found.slice(first, first + PAGE).map(card));
+    tell();
     // The keyboard's place would be lost with the button.
     const next = cards.children[first];
     next.tabIndex = -1;
@@ -139,7 +137,7 @@ const gallery = { render: () => {} };
     isDue = true;
     requestAnimationFrame(() => {
       isDue = false;
-      render();
+      render(Math.max(cards.children.length, PAGE));
     });
   });
   new IntersectionObserver(

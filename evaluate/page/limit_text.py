@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from evaluate.number_text import diff_text, milliseconds_text, percent_text
+from evaluate.number_text import milliseconds_text, percent_text
+from evaluate.verdict.limit_range import is_lower_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from evaluate.verdict.limits import Limits
 
 
 def _auc(value: float) -> str:
@@ -49,7 +47,7 @@ def limit_name(limit: str) -> str:
 
 def limit_bound(limit: str, allowed: float) -> str:
     """Returns a limit as in `≤ 60.00 MiB`."""
-    return f"{'≥' if limit.startswith('min_') else '≤'} {limit_value(limit, allowed)}"
+    return f"{'≥' if is_lower_limit(limit) else '≤'} {limit_value(limit, allowed)}"
 
 
 def limit_value(limit: str, value: float | None) -> str:
@@ -58,12 +56,3 @@ def limit_value(limit: str, value: float | None) -> str:
         return "–"
     return _TEXTS[limit][1](value) if limit in _TEXTS else f"{value:g}"
 
-
-def stated_limits(limits: Limits) -> dict[str, float]:
-    """Returns the limits that are set, in the order of their definition."""
-    return {name: value for name, value in asdict(limits).items() if value is not None}
-
-
-def interval_text(low: float, high: float, signed: bool = False) -> str:
-    """Returns an interval as in `0.9312 to 0.9711`."""
-    return f"{diff_text(low)} to {diff_text(high)}" if signed else f"{low:.4f} to {high:.4f}"

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from evaluate.latency_comparison import latency_settings, latency_warnings, rows_at
+from evaluate.latency_comparison import latency_settings, rows_at
 from evaluate.number_text import (
+    correlation_text,
     decibel_text,
+    diff_interval_text,
     diff_text,
+    interval_text,
     milliseconds_text,
+    p_value_text,
     percent_text,
     rate_text,
     reduction_text,
@@ -22,9 +26,11 @@ from evaluate.number_text import (
 )
 from evaluate.page.embedded_data import embedded_json, frozen_threshold, page_data
 from evaluate.page.embedded_image import EmbeddedImages
-from evaluate.page.limit_text import interval_text, limit_bound, limit_name, limit_value, stated_limits
+from evaluate.page.limit_text import limit_bound, limit_name, limit_value
+from evaluate.page.page_warnings import page_warnings
 from evaluate.page.variant_row import variant_table
 from evaluate.page.verdict_text import main_reason, smallest_passing, verdict_sentence
+from evaluate.slice_section import worst_slices
 from export.sidecar import write_text
 
 if TYPE_CHECKING:
@@ -88,10 +94,13 @@ def _environment() -> Environment:
     environment.filters |= {
         "auc": "{:.4f}".format,
         "bound": lambda finding: limit_bound(finding.limit, finding.allowed),
-        "decibels": decibel_text,
+        "correlation": correlation_text,
+        "decibels": lambda decibels: "–" if decibels is None else decibel_text(decibels),
         "difference": diff_text,
+        "difference_interval": diff_interval_text,
         "interval": interval_text,
         "milliseconds": milliseconds_text,
+        "p_value": p_value_text,
         "percent": percent_text,
         "rate": rate_text,
         "reduction": reduction_text,
@@ -101,15 +110,15 @@ def _environment() -> Environment:
     environment.globals |= {
         "frozen_threshold": frozen_threshold,
         "latency_settings": latency_settings,
-        "latency_warnings": latency_warnings,
         "limit_bound": limit_bound,
         "limit_name": limit_name,
         "limit_value": limit_value,
         "main_reason": main_reason,
         "rows_at": rows_at,
         "smallest_passing": smallest_passing,
-        "stated_limits": stated_limits,
         "verdict_sentence": verdict_sentence,
+        "page_warnings": page_warnings,
+        "worst_slices": worst_slices,
     }
     return environment
 

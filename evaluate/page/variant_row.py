@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evaluate.latency_comparison import main_setting, rows_at
-from evaluate.page.difference_plot import DifferenceScale, difference_scale
+from evaluate.page.difference_scale import DifferenceScale, difference_scale
 
 if TYPE_CHECKING:
     from evaluate.latency_comparison import LatencyRow, Setting
     from evaluate.record import ReportRecord, VariantResult
     from evaluate.statistics.drift import Flips
     from evaluate.statistics.operating_point import ThresholdOrigin
-    from evaluate.verdict.verdict import Verdict, VariantVerdict
+    from evaluate.verdict.verdict import VariantVerdict, Verdict
 
 GRADES = ("PASS", "INCONCLUSIVE", "FAIL")
 
@@ -39,6 +39,11 @@ class VariantRow:
     margin: float | None
 
     @property
+    def is_candidate(self) -> bool:
+        """Whether a verdict depends on it."""
+        return self.verdict is not None and self.verdict.is_candidate
+
+    @property
     def flips(self) -> Flips | None:
         """Decisions that differ from the baseline's."""
         found = self.variant.statistics
@@ -46,8 +51,8 @@ class VariantRow:
 
     @property
     def severity(self) -> int | None:
-        """Rank of the grade, the worst last."""
-        return GRADES.index(self.verdict.grade) if self.verdict else None
+        """Rank of the grade, the worst last; None where the verdict does not depend on it."""
+        return GRADES.index(self.verdict.grade) if self.verdict and self.is_candidate else None
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,7 @@ def variant_table(record: ReportRecord, verdict: Verdict | None) -> VariantTable
     grades = {entry.variant: entry for entry in verdict.variants} if verdict else {}
     points = [variant.statistics.at("frozen") if variant.statistics else None for variant in record.variants]
     is_frozen = bool(points) and all(points)
-    setting = main_setting(record)
-    times = {row.variant.name: row for row in rows_at(setting, setting.main_batch)} if setting else {}
+    times = main_latencies(record)
     rows = tuple(
         VariantRow(
             index=index,
@@ -88,9 +92,14 @@ def variant_table(record: ReportRecord, verdict: Verdict | None) -> VariantTable
         for index, (variant, point) in enumerate(zip(record.variants, points, strict=True))
     )
     threshold = next((point.threshold for point in points if is_frozen and point), record.threshold)
-    return VariantTable(
-        rows, threshold, "frozen" if is_frozen else "default", setting, difference_scale(rows)
-    )
+    origin: ThresholdOrigin = "frozen" if is_frozen else "default"
+    return VariantTable(rows, threshold, origin, main_setting(record), difference_scale(rows))
+
+
+def main_latencies(record: ReportRecord) -> dict[str, LatencyRow]:
+    """Returns variant -> its times at the batch and in the setting that most variants share."""
+    setting = main_setting(record)
+    return {row.variant.name: row for row in rows_at(setting, setting.main_batch)} if setting else {}
 
 
 def _margin(variant: VariantResult, record: ReportRecord, verdict: Verdict | None) -> float | None:

@@ -40,9 +40,13 @@ def difference_scale(rows: Sequence[VariantRow]) -> DifferenceScale | None:
     margin = max((row.margin for row in rows if row.margin), default=0.01)
     if not intervals:
         return None
-    loss = max(-interval.low for interval in intervals) / margin
-    gain = max(interval.high for interval in intervals) / margin
+    loss = _furthest([-interval.low / margin for interval in intervals], _FURTHEST_LOSS)
+    gain = _furthest([interval.high / margin for interval in intervals], _FURTHEST_GAIN)
     return DifferenceScale(
-        low=-margin * min(max(1.1 * loss, _NEAREST_LOSS), _FURTHEST_LOSS),
-        high=margin * min(max(1.1 * gain, _NEAREST_GAIN), _FURTHEST_GAIN),
+        low=-margin * max(1.1 * loss, _NEAREST_LOSS), high=margin * max(1.1 * gain, _NEAREST_GAIN)
     )
+
+
+def _furthest(ends: Sequence[float], limit: float) -> float:
+    """Returns the largest that is not cut off; 0.0 of none."""
+    return max((end for end in ends if end <= limit), default=0.0)

@@ -1,0 +1,24 @@
+"""What a reader must know before trusting a number, from everything that warns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evaluate.int8_comparison import int8_warnings, sentences_by_name
+from evaluate.latency_comparison import latency_warnings
+from evaluate.pruning_comparison import pruning_warnings
+
+if TYPE_CHECKING:
+    from evaluate.record import ReportRecord
+
+
+def page_warnings(record: ReportRecord) -> tuple[str, ...]:
+    """Returns one sentence each; equal ones name their variants once."""
+    simulations = ((v.name, (f"simulated: {v.simulation}",)) for v in record.variants if v.is_simulation)
+    return (
+        *record.warnings,
+        *sentences_by_name(simulations),
+        *pruning_warnings(record),
+        *int8_warnings(record),
+        *latency_warnings(record),
+    )
