@@ -236,4 +236,4 @@ def _finding(limit: str, measured: float, low: float, high: float) -> Finding:
     grade: Grade = "PASS" if high <= allowed else "FAIL" if low > allowed else "INCONCLUSIVE"
     step = {"PASS": "", "FAIL": f"mend <{limit}>", "INCONCLUSIVE": "score more | other videos"}[grade]
     bound = None if low == high else (low if grade == "FAIL" else high)
-    return Finding(limit, allowed, measured, bound, grade, f"{limit}: {measured:.4f} of {allowed:g}", step)
+    return Finding(limit, allowed, measured, bound, grade, f"{measured:.4f} of {allowed:g}", step)
