@@ -23,15 +23,17 @@ def ladder_lines(record: ReportRecord, number: int) -> list[str]:
         return []
     header = ["Model", "Stage", "Run by", "AUC", "Change", "Flips", "Logit SQNR (dB)"]
     rows = [_row(variant, step, index == 0) for variant in climbed for index, step in enumerate(variant.ladder)]
+    costs = [f"- {sentence}" for variant in climbed if (sentence := _costliest(variant))]
     return [
         f"## {number}. Stage Ladder",
         *markdown_table(header, _ALIGNMENTS, rows),
         "",
         "All stages score the same videos. Checkpoint: the dense PyTorch model; pruned: the pruned one; ONNX: its "
-        "FP32 export; graph: the variant's own graph, FP16 or INT8, by ONNX Runtime; engine: what is signed off. "
-        "Change, flips (decisions at 0.5) and SQNR are against the stage before.",
+        "FP32 export; graph: the variant's own graph, FP16 or INT8, by ONNX Runtime; engine: what is signed off, "
+        "which is the graph itself with ONNX Runtime. Change, flips (decisions at 0.5) and SQNR are against the "
+        "stage before.",
         "",
-        *(f"- {sentence}" for variant in climbed if (sentence := _costliest(variant))),
+        *(costs or ["No stage costs any AUC worth printing."]),
         "",
         image_link("Stage ladder", LADDER_PLOT),
         "",

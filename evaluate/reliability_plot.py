@@ -62,8 +62,7 @@ def _draw_bins(axes: Axes, model: dict[str, Any], colour: str, marker: str, labe
     bins = [each for each in model["bins"] if each["count"]]
     most = max((each["count"] for each in bins), default=1)
     scores, shares = [each["mean_score"] for each in bins], [each["fake_share"] for each in bins]
+    areas = [(_SMALLEST + (_LARGEST - _SMALLEST) * (each["count"] / most) ** 0.5) ** 2 for each in bins]
     axes.plot(scores, shares, color=colour, linewidth=1.2, zorder=2)
-    for each in bins:
-        size = _SMALLEST + (_LARGEST - _SMALLEST) * (each["count"] / most) ** 0.5
-        axes.plot(each["mean_score"], each["fake_share"], marker, color=colour, markersize=size, alpha=0.8, zorder=3)
+    axes.scatter(scores, shares, s=areas, marker=marker, color=colour, alpha=0.8, linewidth=0, zorder=3)
     axes.plot([], [], marker=marker, color=colour, linewidth=1.2, label=label)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evaluate.statistics.slices import Slice
 
 SLICES_SHOWN = 3
+_UNCHANGED = 5e-5
 _ALIGNMENTS: tuple[Alignment, ...] = ("left", "left", "left", *("right",) * 6)
 
 
@@ -47,7 +48,9 @@ def slice_lines(record: ReportRecord, number: int) -> list[str]:
 def worst_slices(parts: Sequence[Slice], count: int = SLICES_SHOWN) -> list[tuple[Slice, str]]:
     """Returns the slices of lowest AUC and those of largest loss, each once and with the reason."""
     lowest = sorted(parts, key=lambda part: part.auc)[:count]
-    losses = sorted((part for part in parts if (part.auc_diff or 0.0) < 0.0), key=lambda part: part.auc_diff or 0.0)
+    losses = sorted(
+        (part for part in parts if (part.auc_diff or 0.0) < -_UNCHANGED), key=lambda part: part.auc_diff or 0.0
+    )
     losers = losses[:count]
     listed = [(part, "lowest AUC, largest loss" if part in losers else "lowest AUC") for part in lowest]
     return listed + [(part, "largest loss") for part in losers if part not in lowest]

@@ -68,7 +68,7 @@ def _verdict_row(variant: VariantVerdict) -> list[str]:
     if variant.grade == "PASS":
         reason, step = _kept_text(variant), ""
     else:
-        reason = "<br>".join(escaped(finding.reason) for finding in deciding)
+        reason = "<br>".join(f"`{finding.limit}`: {escaped(finding.reason)}" for finding in deciding)
         step = "<br>".join(dict.fromkeys(escaped(finding.next_step) for finding in deciding if finding.next_step))
     return [f"**{escaped(variant.variant)}**{note}", f"**{grade_text(variant)}**", reason, step or "-"]
 

@@ -125,10 +125,16 @@ def test_a_damaged_verdict_fails_here_and_where_it_is_read(damage: Callable[[dic
         decoded_from_json(Verdict, verdict)
 
 
+def shortened(value: Any) -> Any:
+    """Returns parsed JSON with the first item of every list alone."""
+    if isinstance(value, dict):
+        return {key: shortened(item) for key, item in value.items()}
+    return [shortened(item) for item in value[:1]] if isinstance(value, list) else value
+
+
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yields every container of parsed JSON with each of its keys; of a list, the first and the last."""
-    keys = list(value) if isinstance(value, dict) else sorted({0, len(value) - 1}) if value else []
-    for key in keys:
+    """Yields every container of parsed JSON with each of its keys."""
+    for key in value if isinstance(value, dict) else range(len(value)):
         yield value, key
         if isinstance(value[key], dict | list):
             yield from places(value[key])
@@ -136,8 +142,8 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 def test_schema_and_reader_agree_on_a_null_in_every_place() -> None:
     """Whatever becomes null, both take it or both refuse it."""
-    record = plain(statistics_record())
-    record["variants"], record["videos"] = record["variants"][1:3], record["videos"][:2]
+    full = plain(statistics_record())
+    record = shortened({**full, "variants": full["variants"][2:]})
     checked = validator("report")
     for container, key in list(places(record)):
         kept, container[key] = container[key], None

@@ -269,6 +269,7 @@ def test_a_ladder_that_costs_nothing_names_no_stage() -> None:
     steps = tuple(replace(step, auc=0.97, auc_cost=0.0) for step in record.variants[1].ladder)
     flat = replace(record, variants=(replace(record.variants[1], ladder=steps),))
     assert "loses most" not in "\n".join(ladder_lines(flat, 11))
+    assert "No stage costs any AUC worth printing." in ladder_lines(flat, 11)
 
 
 def test_maps_are_compared_once_per_source() -> None:
