@@ -31,9 +31,10 @@ def report_warnings(
     if len(ran) > 1:
         warnings.append(f"the rows were not scored alike, but by {', '.join(ran)}")
     warnings += _threshold_warnings(session, results, evaluated)
-    unreadable = evaluated[0].frames.facts["unreadable"]
-    if unreadable:
-        warnings.append(f"{len(unreadable)} images did not decode and were left out, such as {unreadable[0]}")
+    warnings += _unreadable_warnings("", [entry.frames for entry in evaluated])
+    warnings += _unreadable_warnings(
+        " of the validation set", [entry.validation for entry in evaluated if entry.validation is not None]
+    )
     return tuple(warnings)
 
 
@@ -66,6 +67,15 @@ def _threshold_warnings(
         for result in results
         if result.statistics is not None and result.statistics.at("refitted") is None
     ]
+
+
+def _unreadable_warnings(of_set: str, scores: Sequence[Artifact]) -> list[str]:
+    """Counts the images that no engine was given; one that some engine was given is told with the others' rows."""
+    lists = [artifact.facts["unreadable"] for artifact in scores]
+    unreadable = [image for image in lists[0] if all(image in other for other in lists[1:])] if lists else []
+    if not unreadable:
+        return []
+    return [f"{len(unreadable)} images{of_set} did not decode and were left out, such as {unreadable[0]}"]
 
 
 def _by_another_release(artifact: Artifact) -> bool:

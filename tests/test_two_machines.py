@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from engines.run_folder import RunFolder, locked
-from export.sidecar import read_json, sidecar_path, write_json
+from export.sidecar import read_json, sha256_of_file, sha256_of_json, sidecar_path, write_json
 from tests.celeb_df_tree import write_tree
 from tests.signoff_run import SignoffCase, write_case
 
@@ -106,7 +106,7 @@ def test_a_device_writes_scores_and_latency_and_no_report(device: SignoffCase) -
     made = {
         f"results/{variant}/{name}{suffix}"
         for variant in ("baseline", "q16")
-        for name in ("frames.onnxruntime.csv", "latency.onnxruntime.json")
+        for name in ("frames.onnxruntime.csv", "validation.onnxruntime.csv", "latency.onnxruntime.json")
         for suffix in ("", ".json")
     }
     assert {path for path in files if not path.startswith("engines/")} == {"spec.json", ".lock", *made}
@@ -117,13 +117,15 @@ def test_killed_scorings_go_on_and_end_with_the_same_scores(seed: int, device: S
     case = replace(device, out=tmp_path / "run")
     shutil.copytree(device.out, case.out, ignore=shutil.ignore_patterns("results"))
     command = [str(case.out), "--test", str(case.test), SCORES, "--batch-size", "5"]
-    for batches in np.random.default_rng(seed).integers(1, 6, 2):  # ten batches in all
+    for batches in np.random.default_rng(seed).integers(1, 10, 2):  # twenty batches in all
         killed = subprocess.run([sys.executable, "-c", KILLED_AT, str(batches), *command], cwd=ROOT, check=False)
         assert killed.returncode == -signal.SIGKILL
         assert len(list(case.out.rglob("*.partial.csv"))) <= 1
     assert case.evaluate(SCORES, "--batch-size", "5") == 0
     assert list(case.out.rglob("*.partial.csv")) == []
-    for path in device.out.rglob("frames.*.csv"):
+    scores = [path for name in ("frames", "validation") for path in device.out.rglob(f"{name}.*.csv")]
+    assert len(scores) == 4
+    for path in scores:
         assert (case.out / path.relative_to(device.out)).read_bytes() == path.read_bytes()
 
 
@@ -140,6 +142,7 @@ def test_the_report_is_that_of_a_single_machine(returned: SignoffCase, tmp_path:
     assert found["environment"].pop("onnxruntime (scores)") == expected["environment"].pop("onnxruntime")
     for record in (expected, found):
         record.pop("created_utc")
+        assert record["validation"]["is_calibration_set"]
     measured = [variant.pop("latency") for variant in found["variants"]]
     assert [variant.pop("latency") for variant in expected["variants"]] == [[], []]
     assert found == expected
@@ -164,8 +167,6 @@ def test_what_ran_the_engines_is_read_from_the_scores(returned: SignoffCase) -> 
 
 
 def edit_facts(sidecar: Path, **facts: object) -> None:
-    from export.sidecar import sha256_of_json
-
     record = read_json(sidecar)
     changed = {**record["facts"], **facts}
     write_json(sidecar, {**record, "facts": changed, "facts_sha256": sha256_of_json(changed)})
@@ -211,11 +212,94 @@ def test_edited_results_are_refused(name: str, returned: SignoffCase, capsys: py
     assert name.removesuffix(".json") in refused(returned, REPORT, capsys=capsys)
 
 
-def test_scores_that_leave_out_other_images_are_refused(
+def left_out_of_q16(case: SignoffCase) -> str:
+    """As if an image had not decoded on the machine that scored q16: its line is gone, and the sidecar says so."""
+    path = case.out / "results/q16/frames.onnxruntime.csv"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lost = lines.pop(7).rstrip().rpartition(",")[2]
+    path.write_text("".join(lines), encoding="utf-8")
+    edit_facts(sidecar_path(path), unreadable=[lost])
+    write_json(sidecar_path(path), {**read_json(sidecar_path(path)), "sha256": sha256_of_file(path)})
+    return lost
+
+
+def test_scores_that_leave_out_other_images_are_refused_or_told(
     returned: SignoffCase, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    edit_facts(sidecar_path(returned.out / "results/q16/frames.onnxruntime.csv"), unreadable=["Celeb-real/x/000.png"])
-    assert "leaves out 1 images" in refused(returned, REPORT, capsys=capsys)
+    lost = left_out_of_q16(returned)
+    told = refused(returned, REPORT, capsys=capsys)
+    assert "q16 has no scores of 1 videos, or not of all their images" in told
+    assert "--allow-partial to compare them on the other 11 videos" in told
+    assert not (returned.out / "report").exists()
+    assert returned.evaluate(REPORT, "--allow-partial") == 0
+    record = record_of(returned)
+    sample = f"{Path(lost).parent.name}.mp4"
+    assert record["is_partial"]
+    assert len(record["videos"]) == 11
+    assert sample not in {video["sample"] for video in record["videos"]}
+    assert {len(variant["statistics"]["scores"]) for variant in record["variants"]} == {11}
+    assert "q16: 1 videos lack scores, or scores of some images; they are left out of every row" in record["warnings"]
+    assert (record["dataset"]["fake_videos"] + record["dataset"]["real_videos"], record["dataset"]["frames"]) == (
+        11,
+        22,
+    )
+    shown = [cell["sample"] for variant in record["variants"] for row in variant["samples"].values() for cell in row]
+    assert sample not in shown
+
+
+def test_a_device_without_calibration_images_fits_no_threshold(
+    device: SignoffCase, workstation: SignoffCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = replace(device, out=tmp_path / "run")
+    shutil.copytree(device.out, case.out, ignore=shutil.ignore_patterns("validation.*"))
+    spec = read_json(case.out / "spec.json")
+    write_json(case.out / "spec.json", {**spec, "calibration": {**spec["calibration"], "root": "/elsewhere"}})
+    assert case.evaluate(SCORES, "--batch-size", "5") == 0
+    assert "no threshold will be fitted: the calibration images are not at /elsewhere; pass" in capsys.readouterr().out
+    assert not list(case.out.rglob("validation.*"))
+    back = replace(workstation, out=tmp_path / "back")
+    shutil.copytree(workstation.out, back.out)
+    shutil.copytree(case.out / "results", back.out / "results")
+    assert back.evaluate(REPORT) == 0
+    assert "no threshold will be fitted: 2 of 2 engines have no scores" in capsys.readouterr().out
+    record = record_of(back)
+    assert record["validation"] is None
+    assert any(warning.startswith("no threshold was fitted, so decisions") for warning in record["warnings"])
+    assert {tuple(p["origin"] for p in v["statistics"]["operating_points"]) for v in record["variants"]} == {
+        ("default",)
+    }
+
+
+def test_a_validation_folder_that_the_device_scored_is_taken_and_checked(
+    device: SignoffCase, workstation: SignoffCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, other = write_tree(tmp_path / "validation", 500), write_tree(tmp_path / "other", 700)
+    case = replace(device, out=tmp_path / "run")
+    shutil.copytree(device.out, case.out)
+    done = evaluate(case, SCORES, "--batch-size", "5", "--validation", str(folder), without=NOT_ON_A_DEVICE)
+    assert done.returncode == 0, done.stderr
+    assert "scores of the validation set in" in done.stdout
+    back = replace(workstation, out=tmp_path / "back")
+    shutil.copytree(workstation.out, back.out)
+    shutil.copytree(case.out / "results", back.out / "results")
+    assert "of another validation set than" in refused(back, REPORT, "--validation", str(other), capsys=capsys)
+    shutil.move(folder, tmp_path / "moved")
+    for options in ((), ("--validation", str(tmp_path / "moved"))):
+        assert back.evaluate(REPORT, *options) == 0
+        validation = record_of(back)["validation"]
+        assert (validation["root"], validation["is_calibration_set"]) == (str(folder), False)
+        assert (validation["fake_videos"], validation["real_videos"]) == (4, 8)
+    engine = read_json(back.out / "engines/q16.onnxruntime.onnx.json")
+    assert engine["facts"]["recommended_threshold"]["validation_sha256"] == validation["sha256"]
+
+
+def test_a_validation_folder_that_shares_people_with_the_test_set_is_refused(
+    returned: SignoffCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = write_tree(tmp_path / "validation", first_identity=101)
+    for options in ((), (SCORES,), (REPORT,)):
+        told = refused(returned, *options, "--validation", str(same), capsys=capsys)
+        assert "validation and test set share 7 identities, such as id101; validate on other people" in told
 
 
 def test_the_latency_of_an_earlier_engine_is_left_out_and_said_so(

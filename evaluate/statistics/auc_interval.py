@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, log, sqrt
-from statistics import NormalDist
+from math import exp, inf, log, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,15 +11,18 @@ import numpy as np
 from evaluate.statistics.bootstrap import bootstrap_aucs
 from evaluate.statistics.clusters import clusters_of
 from evaluate.statistics.delong import placements
-from evaluate.statistics.difference_bounds import interval_of, paired_differences
-from evaluate.statistics.interval import CONFIDENCE, Interval, wider
+from evaluate.statistics.difference_bounds import student_quantile
+from evaluate.statistics.interval import CONFIDENCE, Interval, require_confidence, wider
 from evaluate.statistics.labelled_scores import labelled_scores
+from evaluate.statistics.paired_auc import paired_aucs
 from export.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from evaluate.statistics.difference_bounds import DifferenceBounds
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class AucEstimate:
 
     Attributes:
         value: The AUC.
-        delong: Its 95 % interval by DeLong.
-        bootstrap: Its 95 % interval by the bootstrap of clusters.
+        delong: Its 95 % interval by DeLong, for independent videos.
+        bootstrap: Its 95 % interval by the bootstrap, for independent clusters of videos.
     """
 
     value: float
@@ -88,16 +90,18 @@ def auc_estimates(
     Raises:
         DataError: The input is mismatched, not finite or of one class only, or the replicates are too few.
     """
+    require_confidence(confidence)
     labelled, groups = labelled_scores(is_fake, scores), clusters_of(is_fake, clusters)
-    require_replicates(replicates, (1 - confidence) / 2)
     curves, sampled = placements(labelled), bootstrap_aucs(labelled, groups, replicates, seed)
+    smaller = min(labelled.fakes, labelled.reals)
     estimates = []
-    for row, (auc, variance) in enumerate(zip(curves.aucs, np.diag(curves.covariance), strict=True)):
-        delong = _delong_interval(float(auc), float(variance), min(labelled.fakes, labelled.reals), confidence)
+    for row, auc in enumerate(curves.aucs.tolist()):
+        delong = _logit_interval(auc, sqrt(curves.covariance[row, row]), inf, smaller, confidence)
         bootstrap = Interval(0.0, 1.0)
         if sampled is not None:
-            bootstrap = _bootstrap_interval(float(auc), np.sort(sampled[row]), groups.independent_pairs, confidence)
-        estimates.append(AucEstimate(float(auc), delong, bootstrap))
+            error = float(np.std(sampled[row], ddof=1))
+            bootstrap = _logit_interval(auc, error, groups.smaller_class - 1, groups.independent_pairs, confidence)
+        estimates.append(AucEstimate(auc, delong, bootstrap))
     return tuple(estimates)
 
 
@@ -111,76 +115,62 @@ def auc_differences(
     seed: int = 0,
 ) -> tuple[AucDifference, ...]:
     """Returns AUC minus the baseline's for each row of scores; arguments and errors as for `auc_estimates`."""
+    require_confidence(confidence)
     labelled, groups = labelled_scores(is_fake, scores), clusters_of(is_fake, clusters)
-    require_replicates(replicates, (1 - confidence) / 2)
     return tuple(
         AucDifference(
-            paired.value,
+            paired.difference,
             paired.standard_error,
             paired.correlation,
-            interval_of(paired.delong, confidence),
-            interval_of(paired.bootstrap, confidence),
+            _interval(paired.delong, confidence),
+            _interval(paired.bootstrap, confidence),
         )
-        for paired in paired_differences(labelled, baseline, groups, replicates, seed)
+        for paired in paired_aucs(labelled, baseline, groups, replicates, seed)
     )
 
 
 def require_better_than_chance(name: str, estimate: AucEstimate) -> None:
-    """Refuses scores that rank reals above fakes beyond doubt.
+    """Refuses scores that rank reals above fakes beyond doubt; an AUC is never turned round.
 
     Args:
-        name: Of the variant that the labels and the index of the fake output are judged by.
+        name: Whose scores they are.
         estimate: Its AUC.
 
     Raises:
-        DataError: The quoted interval lies below 0.5. An AUC is never turned round.
+        DataError: The quoted interval lies below 0.5.
     """
     interval = estimate.quoted
     if interval.high < 0.5:
         raise DataError(
-            f"{name} has an AUC of {estimate.value:.4f} (95 % interval {interval.low:.4f} to {interval.high:.4f}): "
-            "it calls reals fake; expected more than 0.5, so check the labels and the index of the fake output"
+            f"{name} has an AUC of {estimate.value:.4f}, with an interval from {interval.low:.4f} to "
+            f"{interval.high:.4f}: it ranks reals above fakes; check the labels and the index of the fake output"
         )
 
 
-def require_replicates(replicates: int, alpha: float) -> None:
-    """Refuses a bootstrap whose quantile at `alpha` would lie beyond its replicates.
+def _interval(bounds: DifferenceBounds, confidence: float) -> Interval:
+    alpha = (1 - confidence) / 2
+    return Interval(bounds.lower(alpha), -bounds.mirrored().lower(alpha))
 
-    Raises:
-        DataError: The replicates are too few.
+
+def _logit_interval(auc: float, error: float, degrees: float, pairs: int, confidence: float) -> Interval:
+    """Returns an interval that is symmetric about the AUC's logit (Pepe, The Statistical Evaluation of Medical Tests).
+
+    It stays in [0, 1]. Near 1 it holds the true AUC more often than one that is symmetric about the AUC, which almost
+    always misses on the same side, by too high an AUC; the tests simulate both.
     """
-    # One above the ratio in floating point is as good as the ratio.
-    needed = int(np.ceil(1 / alpha - 1e-6)) - 1
-    if replicates < needed:
-        raise DataError(f"{replicates} bootstrap replicates; a bound at {alpha:.3g} needs at least {needed}")
-
-
-def _delong_interval(auc: float, variance: float, pairs: int, confidence: float) -> Interval:
-    """Returns an interval that is symmetric on the scale of the logit, so that it stays in [0, 1].
-
-    Near 1 it covers better than one that is symmetric on the AUC's own scale (Pepe, The Statistical Evaluation of
-    Medical Tests, 2003, section 5.2).
-    """
-    if variance == 0 or auc in (0, 1):
+    # Sums of equal numbers in another order differ by roundoff alone.
+    if error < 1e-12 or not 0 < auc < 1:
         return _unseen_interval(auc, pairs, confidence)
-    half = NormalDist().inv_cdf((1 + confidence) / 2) * sqrt(variance) / (auc * (1 - auc))
     centre = log(auc / (1 - auc))
+    half = student_quantile((1 + confidence) / 2, degrees) * error / (auc * (1 - auc))
     return Interval(_expit(centre - half), _expit(centre + half))
 
 
-def _bootstrap_interval(auc: float, sampled: NDArray[np.float64], pairs: int, confidence: float) -> Interval:
-    # Sums of the same weights in another order differ by roundoff alone.
-    if np.ptp(sampled) < 1e-12:
-        return _unseen_interval(auc, pairs, confidence)
-    rank = int((1 - confidence) / 2 * (sampled.size + 1))
-    return Interval(float(sampled[rank - 1]), float(sampled[-rank]))
-
-
 def _unseen_interval(auc: float, pairs: int, confidence: float) -> Interval:
-    """Returns an interval where all pairs of a fake and a real came out alike, such as at an AUC of 1.
+    """Returns the interval where all pairs of a fake and a real came out alike, such as at an AUC of 1.
 
-    Whatever the scores' distributions, an outcome of probability q is absent from all of k independent pairs with a
-    probability of (1 - q)^k; Clopper and Pearson (Biometrika 1934) bound q by that.
+    Whatever the scores' distribution, all of k independent pairs lack an outcome of probability q with a probability
+    of (1 - q)^k, which bounds q (Clopper and Pearson, Biometrika 1934).
     """
     unseen = 1 - ((1 - confidence) / 2) ** (1 / pairs)
     return Interval(auc * (1 - unseen), auc * (1 - unseen) + unseen)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from export.errors import DataError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
     from evaluate.statistics.clusters import Clusters
     from evaluate.statistics.labelled_scores import LabelledScores
 
-# Numbers in a block's largest array: 32 MiB of them.
-_BLOCK = 1 << 22
+SMALLEST_REPLICATES = 100
+# Numbers in a block's largest array: 8 MiB of them.
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,12 @@ def bootstrap_aucs(
         clusters: Of the same videos.
         replicates: How many.
         seed: Equal seeds give equal replicates, whatever the scores.
+
+    Raises:
+        DataError: There are fewer replicates than a standard error needs.
     """
+    if replicates < SMALLEST_REPLICATES:
+        raise DataError(f"{replicates} bootstrap replicates; expected at least {SMALLEST_REPLICATES}")
     if clusters.smaller_class < 2:
         return None
     is_fake = labelled.is_fake

@@ -1,91 +1,76 @@
-"""One-sided confidence bounds of an AUC difference, and the tests that they belong to."""
+"""One-sided confidence bounds of a difference of two AUCs, each with the test that belongs to it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import erfc, sqrt
-from statistics import NormalDist
-from typing import TYPE_CHECKING, Protocol
+from math import inf, log
+from typing import Protocol
 
-import numpy as np
-
-from evaluate.statistics.bootstrap import bootstrap_aucs
-from evaluate.statistics.delong import midranks, placements
-from evaluate.statistics.interval import Interval
-from evaluate.statistics.labelled_scores import LabelledScores, labelled_scores
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from evaluate.statistics.clusters import Clusters
+POWER = 0.8
 
 
 class DifferenceBounds(Protocol):
-    """What a method knows of a difference in [-1, 1]."""
+    """What one method knows of a difference in [-1, 1]."""
 
     def lower(self, alpha: float) -> float:
         """Returns the bound that lies above the true difference with a probability of at most `alpha`."""
 
     def p_value(self, value: float) -> float:
-        """Returns the smallest `alpha` whose lower bound is above `value`."""
+        """Returns the `alpha` at which the lower bound would be `value`: of the hypothesis of no more than that."""
 
     def mirrored(self) -> DifferenceBounds:
-        """Returns the bounds of minus the difference, whose lower ones are minus the upper ones of this."""
+        """Returns the bounds of minus the difference; their lower ones are minus this one's upper ones."""
+
+    def times_the_videos(self, distance: float, alpha: float) -> float:
+        """Returns how many times the videos bring a bound within `distance` of the difference.
+
+        They do in a share `POWER` of all test sets if the true difference is what was measured.
+        """
 
 
 @dataclass(frozen=True)
-class NormalBounds:
-    """A normal distribution around the measured difference."""
+class StudentBounds:
+    """Student's distribution around the measured difference.
+
+    Attributes:
+        difference: The difference.
+        standard_error: Its standard error, above 0.
+        degrees: Degrees of freedom; infinite for a normal distribution.
+    """
 
     difference: float
     standard_error: float
+    degrees: float = inf
 
     def lower(self, alpha: float) -> float:
         """See `DifferenceBounds`."""
-        return max(-1.0, self.difference + NormalDist().inv_cdf(alpha) * self.standard_error)
+        return max(-1.0, self.difference - student_quantile(1 - alpha, self.degrees) * self.standard_error)
 
     def p_value(self, value: float) -> float:
         """See `DifferenceBounds`."""
-        return erfc((self.difference - value) / self.standard_error / sqrt(2)) / 2
+        return student_tail((self.difference - value) / self.standard_error, self.degrees)
 
-    def mirrored(self) -> NormalBounds:
+    def mirrored(self) -> StudentBounds:
         """See `DifferenceBounds`."""
-        return NormalBounds(-self.difference, self.standard_error)
+        return StudentBounds(-self.difference, self.standard_error, self.degrees)
 
-
-@dataclass(frozen=True, eq=False)
-class ReplicateBounds:
-    """Quantiles of a bootstrap's replicates (R,), in increasing order."""
-
-    replicates: NDArray[np.float64]
-
-    def lower(self, alpha: float) -> float:
-        """See `DifferenceBounds`."""
-        rank = int(alpha * (self.replicates.size + 1))
-        return float(self.replicates[rank - 1]) if rank else -1.0
-
-    def p_value(self, value: float) -> float:
-        """See `DifferenceBounds`."""
-        return (1 + int(np.searchsorted(self.replicates, value, "right"))) / (self.replicates.size + 1)
-
-    def mirrored(self) -> ReplicateBounds:
-        """See `DifferenceBounds`."""
-        return ReplicateBounds(-self.replicates[::-1])
+    def times_the_videos(self, distance: float, alpha: float) -> float:
+        """See `DifferenceBounds`; the standard error shrinks with the root of the number of videos."""
+        errors = student_quantile(1 - alpha, self.degrees) + student_quantile(POWER, inf)
+        return (errors * self.standard_error / distance) ** 2
 
 
 @dataclass(frozen=True)
 class UnseenBounds:
-    """What is left to know where no pair of a fake and a real differs from any other in what it lost.
+    """What is left to know where every pair of a fake and a real lost or gained the same, mostly nothing.
 
-    An event that none of k independent pairs shows has a probability of at most 1 - alpha^(1/k), which for 5 % is the
-    rule of three. How much it would cost is taken from what did move: the most ranks that a video has moved among
-    its own class, as a share of the other. Scores in the same order leave nothing to know.
+    An event that none of k independent pairs shows has a probability of at most 1 - alpha^(1/k); at 5 % that is the
+    rule of three. What it would cost is taken from what did move: the most ranks that a video has changed without
+    passing one of the other class. Scores in the same order leave nothing to know.
 
     Attributes:
         difference: What every pair lost or gained.
-        reach: Most ranks that a video moved, over the size of the smaller class, at most 1.
+        reach: Most ranks that a video changed, over the size of the smaller class, at most 1.
         pairs: Independent pairs of a fake and a real.
     """
 
@@ -99,18 +84,23 @@ class UnseenBounds:
 
     def p_value(self, value: float) -> float:
         """See `DifferenceBounds`."""
-        if value >= self.difference:
+        lost = self.difference - value
+        if lost <= 0:
             return 1.0
-        return float(max(0.0, 1 - (self.difference - value) / self.reach) ** self.pairs) if self.reach else 0.0
+        return float((1 - lost / self.reach) ** self.pairs) if lost < self.reach else 0.0
 
     def mirrored(self) -> UnseenBounds:
         """See `DifferenceBounds`."""
         return UnseenBounds(-self.difference, self.reach, self.pairs)
 
+    def times_the_videos(self, distance: float, alpha: float) -> float:
+        """See `DifferenceBounds`; what larger sets do not show either, they bound."""
+        return log(alpha) / log(1 - distance / self.reach) / self.pairs if distance < self.reach else 0.0
+
 
 @dataclass(frozen=True)
 class UnknownBounds:
-    """Nothing is known: all videos of a class belong together, so that their spread cannot be seen."""
+    """Nothing is known, since all videos of a class belong together and say nothing of others."""
 
     def lower(self, alpha: float) -> float:
         """See `DifferenceBounds`."""
@@ -124,76 +114,43 @@ class UnknownBounds:
         """See `DifferenceBounds`."""
         return self
 
+    def times_the_videos(self, distance: float, alpha: float) -> float:
+        """See `DifferenceBounds`."""
+        return inf
+
 
 @dataclass(frozen=True)
-class PairedDifference:
-    """An AUC minus the baseline's, by two methods.
+class AgreedBounds:
+    """What each of several methods grants: the least favourable bound."""
 
-    Attributes:
-        value: The difference.
-        standard_error: By DeLong.
-        correlation: Of the two AUCs, by DeLong; None where one of them has no variance.
-        delong: Bounds by DeLong, for independent videos.
-        bootstrap: Bounds by the bootstrap of clusters.
-    """
+    methods: tuple[DifferenceBounds, ...]
 
-    value: float
-    standard_error: float
-    correlation: float | None
-    delong: DifferenceBounds
-    bootstrap: DifferenceBounds
+    def lower(self, alpha: float) -> float:
+        """See `DifferenceBounds`."""
+        return min(method.lower(alpha) for method in self.methods)
 
+    def p_value(self, value: float) -> float:
+        """See `DifferenceBounds`."""
+        return max(method.p_value(value) for method in self.methods)
 
-def paired_differences(
-    labelled: LabelledScores, baseline: NDArray[np.float64], clusters: Clusters, replicates: int, seed: int
-) -> tuple[PairedDifference, ...]:
-    """Compares each of K variants' scores with a baseline's (N,) on the same videos and the same replicates."""
-    reference = labelled_scores(labelled.is_fake, baseline[None])
-    both = LabelledScores(labelled.is_fake, np.concatenate([reference.scores, labelled.scores]))
-    aucs = bootstrap_aucs(both, clusters, replicates, seed)
-    sampled: Sequence[NDArray[np.float64] | None]
-    sampled = [None] * len(labelled.scores) if aucs is None else [np.sort(row - aucs[0]) for row in aucs[1:]]
-    return tuple(
-        _paired(LabelledScores(labelled.is_fake, scores[None]), reference, clusters, differences)
-        for scores, differences in zip(labelled.scores, sampled, strict=True)
-    )
+    def mirrored(self) -> AgreedBounds:
+        """See `DifferenceBounds`."""
+        return AgreedBounds(tuple(method.mirrored() for method in self.methods))
+
+    def times_the_videos(self, distance: float, alpha: float) -> float:
+        """See `DifferenceBounds`."""
+        return max(method.times_the_videos(distance, alpha) for method in self.methods)
 
 
-def interval_of(bounds: DifferenceBounds, confidence: float) -> Interval:
-    """Returns the two-sided interval with as much left out below as above."""
-    alpha = (1 - confidence) / 2
-    return Interval(bounds.lower(alpha), -bounds.mirrored().lower(alpha))
+def student_quantile(probability: float, degrees: float) -> float:
+    """Returns the quantile of Student's distribution; of the normal one at infinite degrees of freedom."""
+    from scipy.special import ndtri, stdtrit
+
+    return float(ndtri(probability) if degrees == inf else stdtrit(degrees, probability))
 
 
-def _paired(
-    variant: LabelledScores, reference: LabelledScores, clusters: Clusters, differences: NDArray[np.float64] | None
-) -> PairedDifference:
-    of_variant, of_reference = placements(variant), placements(reference)
-    gained = of_variant.minus(of_reference)
-    value, variance = float(gained.aucs[0]), float(gained.covariance[0, 0])
-    variances = float(of_variant.covariance[0, 0]), float(of_reference.covariance[0, 0])
-    moved = np.abs(midranks(variant.scores[0]) - midranks(reference.scores[0])).max()
-    smaller = min(variant.fakes, variant.reals)
-    reach = min(1.0, float(moved) / smaller)
-    delong: DifferenceBounds = NormalBounds(value, variance**0.5)
-    if reach == 0 or variance == 0:
-        delong, variance = UnseenBounds(value, reach, smaller), 0.0
-    return PairedDifference(
-        value,
-        variance**0.5,
-        None
-        if 0 in variances
-        else float(np.clip((sum(variances) - variance) / 2 / sqrt(variances[0] * variances[1]), -1, 1)),
-        delong,
-        _bootstrap_bounds(value, reach, clusters, differences),
-    )
+def student_tail(value: float, degrees: float) -> float:
+    """Returns the probability above a value, likewise."""
+    from scipy.special import ndtr, stdtr
 
-
-def _bootstrap_bounds(
-    value: float, reach: float, clusters: Clusters, differences: NDArray[np.float64] | None
-) -> DifferenceBounds:
-    # Sums of the same weights in another order differ by roundoff alone.
-    unmoved = differences is not None and np.ptp(differences) < 1e-12
-    if reach == 0 or unmoved:
-        return UnseenBounds(value, reach, clusters.independent_pairs)
-    return UnknownBounds() if differences is None else ReplicateBounds(differences)
+    return float(ndtr(-value) if degrees == inf else stdtr(degrees, -value))

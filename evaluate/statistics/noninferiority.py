@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, isfinite
-from statistics import NormalDist
+from math import ceil, inf, isfinite
 from typing import TYPE_CHECKING, Literal
 
-from evaluate.statistics.auc_interval import require_replicates
 from evaluate.statistics.clusters import clusters_of
-from evaluate.statistics.difference_bounds import paired_differences
+from evaluate.statistics.difference_bounds import AgreedBounds
+from evaluate.statistics.interval import require_confidence
 from evaluate.statistics.labelled_scores import labelled_scores
+from evaluate.statistics.paired_auc import paired_aucs
 from export.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-
-    from evaluate.statistics.difference_bounds import DifferenceBounds
-
-POWER = 0.8
 
 Grade = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
@@ -78,103 +74,69 @@ def noninferiority_of_all(
     Raises:
         DataError: As for `auc_estimates`, or a margin is not in (0, 1), or they are not one per variant.
     """
+    require_confidence(confidence)
     labelled, groups = labelled_scores(is_fake, scores), clusters_of(is_fake, clusters)
     _check_margins(margins, len(labelled.scores))
-    require_replicates(replicates, (1 - confidence) / max(1, len(margins)))
-    paired = paired_differences(labelled, baseline, groups, replicates, seed)
-    kept = [_Agreed((one.delong, one.bootstrap)) for one in paired]
-    lost = [_Agreed((one.delong.mirrored(), one.bootstrap.mirrored())) for one in paired]
-    p_values = [one.p_value(-margin) for one, margin in zip(kept, margins, strict=True)]
-    levels = _levels(p_values, 1 - confidence)
-    levels_lost = _levels([one.p_value(margin) for one, margin in zip(lost, margins, strict=True)], 1 - confidence)
-    adjusted = holm(p_values)
-    return tuple(
-        _verdict(
-            margins[index],
-            paired[index].value,
-            (kept[index].lower(levels[index]), -lost[index].lower(levels_lost[index])),
-            (levels[index], levels_lost[index]),
-            adjusted[index],
-            labelled.is_fake.size,
-        )
-        for index in range(len(margins))
-    )
+    paired = paired_aucs(labelled, baseline, groups, replicates, seed)
+    gained = [AgreedBounds((one.delong, one.bootstrap)) for one in paired]
+    lost = [bounds.mirrored() for bounds in gained]
+    p_values = [bounds.p_value(-margin) for bounds, margin in zip(gained, margins, strict=True)]
+    p_values_lost = [bounds.p_value(margin) for bounds, margin in zip(lost, margins, strict=True)]
+    levels, levels_lost = _levels(p_values, 1 - confidence), _levels(p_values_lost, 1 - confidence)
+    verdicts = []
+    for row, p_value in enumerate(holm(p_values)):
+        margin, difference = margins[row], paired[row].difference
+        lower, upper = gained[row].lower(levels[row]), -lost[row].lower(levels_lost[row])
+        grade, needed = _grade(margin, lower, upper), None
+        if grade == "INCONCLUSIVE":
+            towards_pass = difference > -margin
+            bounds, level = (gained[row], levels[row]) if towards_pass else (lost[row], levels_lost[row])
+            needed = _videos_needed(labelled.is_fake.size, bounds, abs(difference + margin), level)
+        verdicts.append(NonInferiority(grade, margin, difference, lower, upper, p_value, needed))
+    return tuple(verdicts)
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     """Returns p-values adjusted by Holm's step-down procedure (Holm, Scandinavian Journal of Statistics 1979)."""
     adjusted, largest = [0.0] * len(p_values), 0.0
-    for done, index in enumerate(_ascending(p_values)):
-        largest = max(largest, min(1.0, (len(p_values) - done) * p_values[index]))
-        adjusted[index] = largest
+    for done, row in enumerate(_ascending(p_values)):
+        largest = max(largest, min(1.0, (len(p_values) - done) * p_values[row]))
+        adjusted[row] = largest
     return tuple(adjusted)
 
 
-@dataclass(frozen=True)
-class _Agreed:
-    """What all of several methods grant."""
-
-    methods: tuple[DifferenceBounds, ...]
-
-    def lower(self, alpha: float) -> float:
-        return min(method.lower(alpha) for method in self.methods)
-
-    def p_value(self, value: float) -> float:
-        return max(method.p_value(value) for method in self.methods)
-
-
 def _levels(p_values: Sequence[float], alpha: float) -> list[float]:
-    """Returns the level at which Holm's procedure tests each hypothesis: where it stops, all that are left."""
-    levels, level = [alpha] * len(p_values), 0.0
-    stopped = False
-    for done, index in enumerate(_ascending(p_values)):
+    """Returns the level at which Holm's procedure tests each hypothesis; where it stops, that is the level of all left.
+
+    So a hypothesis is rejected just where its p-value is at most its level.
+    """
+    levels, level, stopped = [alpha] * len(p_values), alpha, False
+    for done, row in enumerate(_ascending(p_values)):
         if not stopped:
             level = alpha / (len(p_values) - done)
-            stopped = p_values[index] > level
-        levels[index] = level
+            stopped = p_values[row] > level
+        levels[row] = level
     return levels
 
 
 def _ascending(p_values: Sequence[float]) -> list[int]:
-    return sorted(range(len(p_values)), key=lambda index: p_values[index])
+    return sorted(range(len(p_values)), key=lambda row: p_values[row])
 
 
-def _verdict(
-    margin: float,
-    difference: float,
-    bounds: tuple[float, float],
-    levels: tuple[float, float],
-    p_value: float,
-    videos: int,
-) -> NonInferiority:
-    lower, upper = bounds
+def _grade(margin: float, lower: float, upper: float) -> Grade:
     if lower > -margin:
-        return NonInferiority("PASS", margin, difference, lower, upper, p_value)
-    if upper < -margin:
-        return NonInferiority("FAIL", margin, difference, lower, upper, p_value)
-    if difference > -margin:
-        needed = _videos_needed(videos, difference + margin, difference - lower, levels[0])
-    else:
-        needed = _videos_needed(videos, -margin - difference, upper - difference, levels[1])
-    return NonInferiority("INCONCLUSIVE", margin, difference, lower, upper, p_value, needed)
+        return "PASS"
+    return "FAIL" if upper < -margin else "INCONCLUSIVE"
 
 
-def _videos_needed(videos: int, distance: float, reached: float, alpha: float) -> int | None:
-    """Returns how many videos shorten a bound's distance from the difference enough for the power.
-
-    The distance is z(1 - alpha) standard errors, which shrink with the root of the number of videos; for a decision in
-    a share `POWER` of all test sets, z(1 - alpha) + z(POWER) of them must fit between the difference and the margin.
-    """
-    if distance == 0:
-        return None
-    normal = NormalDist()
-    at_level = normal.inv_cdf(1 - alpha)
-    return ceil(videos * ((at_level + normal.inv_cdf(POWER)) / at_level * reached / distance) ** 2)
+def _videos_needed(videos: int, bounds: AgreedBounds, distance: float, level: float) -> int | None:
+    times = bounds.times_the_videos(distance, level) if distance else inf
+    return ceil(videos * times) if isfinite(times) else None
 
 
 def _check_margins(margins: Sequence[float], variants: int) -> None:
     if len(margins) != variants:
         raise DataError(f"{len(margins)} margins for {variants} variants; expected one of each")
     for margin in margins:
-        if not (isfinite(margin) and 0 < margin < 1):
-            raise DataError(f"margin of {margin}; expected the largest acceptable loss of AUC, between 0 and 1")
+        if not 0 < margin < 1:
+            raise DataError(f"margin of {margin}; expected the largest acceptable loss of AUC, above 0 and below 1")

@@ -122,14 +122,10 @@ def _average_precision(levels: ScoreLevels) -> float:
 
 
 def _equal_error_rate(levels: ScoreLevels) -> float:
-    # Misses minus false alarms, as fractions over fakes * reals. It falls from level to level, so it is zero once.
-    missed = (levels.fakes - levels.fakes_above) * levels.reals
-    false_alarms = levels.reals_above * levels.fakes
-    lead = np.concatenate(([levels.fakes * levels.reals], missed - false_alarms))
-    after = int(np.argmax(lead <= 0))
-    rates = np.concatenate(([0], levels.reals_above)) / levels.reals
-    way = lead[after - 1] / (lead[after - 1] - lead[after])
-    return float(rates[after - 1] + way * (rates[after] - rates[after - 1]))
+    false_alarms = np.concatenate(([0.0], levels.reals_above / levels.reals))
+    found = np.concatenate(([0.0], levels.fakes_above / levels.fakes))
+    # Both error rates are equal where the two rates of the curve sum to one; along it that sum only grows.
+    return float(np.interp(1.0, false_alarms + found, false_alarms))
 
 
 def _recall_at(false_positive_rate: float, levels: ScoreLevels) -> float:
@@ -139,7 +135,8 @@ def _recall_at(false_positive_rate: float, levels: ScoreLevels) -> float:
 
 def _log_loss(is_fake: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
     likelihood = np.where(is_fake, scores, 1 - scores)
-    return float(-np.mean(np.log(np.maximum(likelihood, _SMALLEST_PROBABILITY))))
+    # The logarithm of the reciprocal: minus that of 1 would be -0.0.
+    return float(np.mean(np.log(1 / np.maximum(likelihood, _SMALLEST_PROBABILITY))))
 
 
 def _reliability(is_fake: NDArray[np.bool_], scores: NDArray[np.float64]) -> tuple[ReliabilityBin, ...]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from evaluate.cli import parsed_arguments, request_from_arguments
@@ -29,6 +31,11 @@ def test_options_reach_the_request() -> None:
     assert (request.gpu, request.cuda_graphs, request.batch_size, request.from_scores) == (1, False, 16, False)
     assert request_from_arguments(parsed_arguments(PATHS)).cuda_graphs
     assert request_from_arguments(parsed_arguments([*PATHS, "--from-scores"])).from_scores
+    chosen = request_from_arguments(parsed_arguments([*PATHS, "--validation", "v", "--from-scores", "--allow-partial"]))
+    assert (chosen.validation, chosen.allow_partial) == (Path("v"), True)
+    plain = request_from_arguments(parsed_arguments(PATHS))
+    assert (plain.validation, plain.allow_partial) == (None, False)
+    assert request_from_arguments(parsed_arguments([*PATHS, "--skip-unreadable", "--allow-partial"])).allow_partial
     assert not request_from_arguments(parsed_arguments(PATHS)).ladder
     assert request_from_arguments(parsed_arguments([*PATHS, "--from-scores", "--ladder"])).ladder
 
@@ -46,6 +53,8 @@ def test_options_reach_the_request() -> None:
         (("--gpu", "0"), "--gpu would have no effect: --backend onnxruntime runs on the CPU"),
         (("--no-cuda-graphs",), "--no-cuda-graphs would have no effect: --backend onnxruntime uses none"),
         (("--backend", "onnxruntime-cuda", "--gpu", "1", "--no-cuda-graphs"), "--backend onnxruntime-cuda uses none"),
+        (("--allow-partial",), "--allow-partial would have no effect: without --from-scores and --skip-unreadable"),
+        (("--scores-only", "--skip-unreadable", "--allow-partial"), "--scores-only compares no engines"),
         (("--from-scores", "--skip-unreadable"), "so --skip-unreadable would have no effect"),
         (("--scores-only", "--ladder"), "--ladder is for the report, which --scores-only does not make"),
     ],

@@ -12,6 +12,7 @@ from engines.run_folder import RunFolder
 from evaluate.latency_files import read_latency
 from evaluate.measuring import MeasuredEngine, measured_engines
 from evaluate.request import EvaluationRequest
+from evaluate.validation import validation_of_folder
 from export.errors import ArtifactError, BackendError, DataError, ImageError
 from export.preprocessing import array_from_file
 from tests.celeb_df_tree import write_tree
@@ -71,6 +72,46 @@ def test_a_lost_gpu_costs_no_score_and_changes_none(seed: int, request_of: Calla
     assert f"going on after {kept} of 30 images of q8" in told_lines
     np.testing.assert_array_equal(np.concatenate(backend.batches), np.concatenate(undisturbed.batches)[kept:])
     assert not partial_of(request).exists()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_lost_gpu_costs_no_score_of_the_validation_set(
+    seed: int, request_of: Callable[[str], EvaluationRequest], tmp_path: Path
+) -> None:
+    folder = write_tree(tmp_path / "validation", first_identity=50, videos=4, frames=2)  # six batches of four
+
+    def scored(request: EvaluationRequest, backend: PipelinedBackend, told: list[str] | None = None) -> MeasuredEngine:
+        session = session_of(request, backend, told)
+        validation = validation_of_folder(folder, session.samples)
+        (entry,) = measured_engines(replace(session, validation=validation))
+        return entry
+
+    expected = scored(request_of("undisturbed"), PipelinedBackend())
+    request = request_of("disturbed")
+    measured(request)  # the test set is done
+    lost_at = int(np.random.default_rng(seed).integers(3, 6))
+    with pytest.raises(BackendError, match=r"of 24 images of q8 on the validation set are scored and kept"):
+        scored(request, PipelinedBackend(fails_at=lost_at))
+    kept = BATCH * (lost_at - 2)
+    told: list[str] = []
+    found = scored(request, backend := PipelinedBackend(), told)
+    assert f"going on after {kept} of 24 images of q8 on the validation set" in told
+    assert sum(map(len, backend.batches)) == 24 - kept
+    assert not (request.run / "results/q8/validation.onnxruntime.partial.csv").exists()
+    assert found.validation is not None
+    assert expected.validation is not None
+    assert found.validation.path.read_bytes() == expected.validation.path.read_bytes()
+    assert found.frames.path.read_bytes() == expected.frames.path.read_bytes()
+    assert found.validation.facts["root"] == str(folder)
+    assert set(found.validation.recipe.parents) == {"engine", "validation"}
+    scored(request, backend := PipelinedBackend())
+    assert backend.opened == []
+
+
+def test_without_a_validation_set_none_is_scored(request_of: Callable[[str], EvaluationRequest]) -> None:
+    request = request_of("run")
+    assert measured(request).validation is None
+    assert not list(request.run.rglob("validation.*"))
 
 
 def test_ctrl_c_and_a_torn_line_cost_no_more_than_a_batch(request_of: Callable[[str], EvaluationRequest]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from export.errors import ArtifactError
 from export.sidecar import (
     Recipe,
+    amended_artifact,
     make_artifact,
     read_artifact,
     reusable_artifact,
@@ -93,6 +95,33 @@ def test_edited_sidecar_is_refused(artifact: Path) -> None:
     write_json(sidecar_path(artifact), record)
     with pytest.raises(ArtifactError, match="edited by hand"):
         read_artifact(artifact)
+
+
+def test_facts_are_added_and_everything_else_stays(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = read_artifact(artifact)
+    stored = json.loads(sidecar_path(artifact).read_text(encoding="utf-8"))
+    monkeypatch.setattr("export.sidecar.__version__", "99.0")  # a later release may add to what an earlier one made
+    amended = amended_artifact(before, {"found": {"later": 0.25}})
+    after = json.loads(sidecar_path(artifact).read_text(encoding="utf-8"))
+    changed = {"facts": {"words": 1, "found": {"later": 0.25}}, "facts_sha256": after["facts_sha256"]}
+    assert after == {**stored, **changed}
+    assert read_artifact(artifact) == amended == replace(before, facts=changed["facts"])
+
+
+def test_facts_that_are_there_are_not_written_again(artifact: Path) -> None:
+    amended = amended_artifact(read_artifact(artifact), {"found": 1})
+    written = sidecar_path(artifact).stat().st_mtime_ns, sidecar_path(artifact).stat().st_ino
+    assert amended_artifact(amended, {"found": 1}) == amended
+    assert (sidecar_path(artifact).stat().st_mtime_ns, sidecar_path(artifact).stat().st_ino) == written
+
+
+@pytest.mark.parametrize("text", ["[]", '{"sha256": "0"}'])
+def test_facts_are_not_added_to_another_sidecar(text: str, artifact: Path) -> None:
+    before = read_artifact(artifact)
+    sidecar_path(artifact).write_text(text, encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"changed while the command ran|does not say 'key'"):
+        amended_artifact(before, {"found": 1})
+    assert sidecar_path(artifact).read_text(encoding="utf-8") == text
 
 
 def test_failed_write_leaves_nothing(tmp_path: Path) -> None:

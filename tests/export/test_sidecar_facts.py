@@ -23,6 +23,7 @@ ENGINE: dict[str, Any] = {
     "version_compatible": False,
     "hardware_compatible": True,
     "sparsity": {"eligible": None, "picked": 3},
+    "recommended_threshold": {"value": 0.4, "origin": "refitted", "validation_sha256": "0" * 64},
 }
 FRAMES: dict[str, Any] = {
     "unreadable": ["a.png"],
@@ -35,6 +36,7 @@ FRAMES: dict[str, Any] = {
     "conditions": {"provider": "CPU"},
     "python": "3",
     "machine": "x86_64",
+    "root": "data/validation",
 }
 WRONG = [None, -1, 0.5, True, "text", ["a"], [1], [[]], {"a": "b"}, {"a": []}, {"eligible": "a"}, [1, 2, "3"]]
 ALSO_RIGHT = {
@@ -44,6 +46,7 @@ ALSO_RIGHT = {
     "simulation": ["text"],
     "python": ["text"],
     "machine": ["text"],
+    "root": ["text"],
     "compute_capabilities": ["text", ["a"]],
     "weights_bytes": [None],
     "download_bytes": [None],
