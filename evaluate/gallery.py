@@ -106,10 +106,7 @@ def gallery_of(
         return {"samples": len(entries)}
 
     artifact = session.store.obtain(record, recipe, write, 10_000)
-    return tuple(
-        GallerySample(entry["sample"], entry["picture"], dict(entry["heatmaps"]))
-        for entry in read_json(artifact.path)["samples"]
-    )
+    return _gallery(read_json(artifact.path))
 
 
 def _against_baseline(
@@ -169,10 +166,18 @@ def _complete(report: Path, record: Path) -> bool:
     if not record.is_file():
         return False
     try:
-        pictures = [pair for entry in read_json(record)["samples"] for pair in entry["sha256"].items()]
-    except (ArtifactError, KeyError, TypeError, AttributeError):
+        stored = read_json(record)
+        _gallery(stored)
+        pictures = [pair for entry in stored["samples"] for pair in entry["sha256"].items()]
+    except (ArtifactError, KeyError, TypeError, ValueError, AttributeError):
         return False
     return all((report / path).is_file() and sha256_of_file(report / path) == digest for path, digest in pictures)
+
+
+def _gallery(record: Any) -> tuple[GallerySample, ...]:
+    return tuple(
+        GallerySample(entry["sample"], entry["picture"], dict(entry["heatmaps"])) for entry in record["samples"]
+    )
 
 
 def _distinct(samples: Iterable[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engines.backend import backend_from_name
 from evaluate.engine_files import is_built_from
 from evaluate.frame_files import FRAMES_KIND
 from evaluate.ladder import StageScores, ladder_from_scores
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from evaluate.ladder import LadderStep, Stage
     from evaluate.session import Session
     from export.sidecar import Artifact
-    from export.variant import Variant
 
 
 def ladder_of_variants(session: Session, evaluated: Sequence[EvaluatedVariant]) -> Mapping[str, tuple[LadderStep, ...]]:
@@ -56,6 +56,9 @@ class _Stages:
         # What the report is about: the same frames for all variants, without those that some engine could not read.
         self._paths = {frame.path for entry in evaluated for frame in entry.frame_scores}
         self._skips = len(self._paths) < len(session.samples.samples)
+        # What is wrong is told before minutes of work.
+        backend_from_name(ONNXRUNTIME).versions()
+        self._exported = {entry.scored.variant.name: self._fp32(entry) for entry in evaluated}
         self._engines = {entry.graph.sha256: entry.frames for entry in evaluated if session.backend.name == ONNXRUNTIME}
         self._read: dict[tuple[Stage, str], StageScores] = {}
 
@@ -65,8 +68,7 @@ class _Stages:
         if variant.source != DENSE:
             found.append(self._torch("pruned", variant.source))
         exported = name_from_parts(Precision.FP32, variant.pruning)
-        fp32 = self._fp32(exported, variant, entry.graph)
-        found.append(self._graph("ONNX", exported, fp32))
+        found.append(self._graph("ONNX", exported, self._exported[variant.name]))
         if variant.name != exported:
             found.append(self._graph("graph", variant.name, entry.graph))
         if self._session.backend.name != ONNXRUNTIME:
@@ -87,11 +89,12 @@ class _Stages:
             self._read[stage, name] = self._stage(stage, frames)
         return self._read[stage, name]
 
-    def _fp32(self, name: str, variant: Variant, graph: Artifact) -> Artifact:
+    def _fp32(self, entry: EvaluatedVariant) -> Artifact:
         """Returns the FP32 graph of the variant's source, which must be what the variant's own was made from."""
-        session = self._session
+        session, variant, graph = self._session, entry.scored.variant, entry.graph
+        name = name_from_parts(Precision.FP32, variant.pruning)
         fp32 = graph if variant.name == name else read_artifact(session.run.onnx(name))
-        if graph is not fp32 and graph.recipe.parents.get("fp32") != fp32.sha256:
+        if fp32 is not graph and graph.recipe.parents.get("fp32") != fp32.sha256:
             raise ArtifactError(f"{graph.path} was made from another graph than {fp32.path}; run build-engines again")
         weights, digest = source_weights(session.run, session.spec, variant.source)
         if fp32.recipe.parents.get("weights") != digest:

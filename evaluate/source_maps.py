@@ -134,7 +134,7 @@ def _stored(path: Path, key: str) -> KnownMaps:
         with np.load(path, allow_pickle=False) as stored:
             if str(stored["key"]) != key:
                 return {}
-            frames, digests, maps = stored["frames"].tolist(), stored["images"].tolist(), stored["maps"]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            images = zip(stored["frames"].tolist(), stored["images"].tolist(), strict=True)
+            return dict(zip(images, stored["maps"], strict=True))
+    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, BadZipFile) as error:
         raise ArtifactError(f"{path} holds no maps ({error}); delete it to have them computed again") from error
-    return dict(zip(zip(frames, digests, strict=True), maps, strict=True))

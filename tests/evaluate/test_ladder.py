@@ -62,7 +62,8 @@ def test_sqnr_is_that_of_the_variance_within_the_classes(seed: int) -> None:
     expected = 10 * np.log10(signal / np.mean((reference - logits) ** 2))
     found = logit_sqnr_db(frame_is_fake, reference.ravel(), logits.ravel())
     assert found == pytest.approx(expected)
-    steps = ladder_from_scores([stage("checkpoint", reference), stage("ONNX", logits)])
+    order = np.random.default_rng(seed).permutation(VIDEOS * FRAMES)
+    steps = ladder_from_scores([stage("checkpoint", reference), stage("ONNX", logits, order)])
     assert [steps[0].sqnr_db, steps[1].sqnr_db] == [None, pytest.approx(expected)]
 
 
