@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import onnx
 
 ROOT = Path(__file__).parents[1]
-NOT_ON_A_DEVICE = "torch,torchvision,timm,matplotlib,onnx,onnxscript,nncf,scipy,safetensors,zstandard,sklearn"
+NOT_ON_A_DEVICE = "torch,torchvision,timm,jinja2,matplotlib,onnx,onnxscript,nncf,scipy,safetensors,zstandard,sklearn"
 SCORES, REPORT = "--scores-only", "--from-scores"
 
 
@@ -134,9 +134,9 @@ def test_the_report_is_that_of_a_single_machine(returned: SignoffCase, tmp_path:
     whole = replace(returned, out=tmp_path / "whole")
     shutil.copytree(returned.out, whole.out, ignore=shutil.ignore_patterns("results"))
     done = evaluate(whole, "--batch-size", "5", without="nothing")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in GRADED, done.stderr
     done = evaluate(returned, REPORT, without="onnxruntime")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in GRADED, done.stderr
     expected, found = record_of(whole), record_of(returned)
     # The version of ONNX Runtime is known from the scores alone, and marked so.
     assert found["environment"].pop("onnxruntime (scores)") == expected["environment"].pop("onnxruntime")
@@ -158,7 +158,7 @@ def test_what_ran_the_engines_is_read_from_the_scores(returned: SignoffCase) -> 
     sidecar = sidecar_path(returned.out / "results/q16/frames.onnxruntime.csv")
     edit_facts(sidecar, backend="tensorrt 10.13.0", device="NVIDIA Orin", simulation="", notes=["the batch was halved"])
     done = evaluate(returned, REPORT, without="onnxruntime")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in GRADED, done.stderr
     record = record_of(returned)
     assert [v["backend"] for v in record["variants"]][1] == "tensorrt 10.13.0 (NVIDIA Orin)"
     assert [v["simulation"] for v in record["variants"]] == ["", ""]
@@ -231,7 +231,7 @@ def test_scores_that_leave_out_other_images_are_refused_or_told(
     assert "q16 has no scores of 1 videos, or not of all their images" in told
     assert "--allow-partial to compare them on the other 11 videos" in told
     assert not (returned.out / "report").exists()
-    assert returned.evaluate(REPORT, "--allow-partial") == 0
+    assert returned.evaluate(REPORT, "--allow-partial") in GRADED
     record = record_of(returned)
     sample = f"{Path(lost).parent.name}.mp4"
     assert record["is_partial"]
@@ -260,7 +260,7 @@ def test_a_device_without_calibration_images_fits_no_threshold(
     back = replace(workstation, out=tmp_path / "back")
     shutil.copytree(workstation.out, back.out)
     shutil.copytree(case.out / "results", back.out / "results")
-    assert back.evaluate(REPORT) == 0
+    assert back.evaluate(REPORT) in GRADED
     assert "no threshold will be fitted: 2 of 2 engines have no scores" in capsys.readouterr().out
     record = record_of(back)
     assert record["validation"] is None
@@ -285,7 +285,7 @@ def test_a_validation_folder_that_the_device_scored_is_taken_and_checked(
     assert "of another validation set than" in refused(back, REPORT, "--validation", str(other), capsys=capsys)
     shutil.move(folder, tmp_path / "moved")
     for options in ((), ("--validation", str(tmp_path / "moved"))):
-        assert back.evaluate(REPORT, *options) == 0
+        assert back.evaluate(REPORT, *options) in GRADED
         validation = record_of(back)["validation"]
         assert (validation["root"], validation["is_calibration_set"]) == (str(folder), False)
         assert (validation["fake_videos"], validation["real_videos"]) == (4, 8)

@@ -25,6 +25,7 @@ from export.contract import contract_from_toml
 from export.runners import TorchRunner
 from export.sidecar import Artifact, make_artifact, read_artifact
 from tests.evaluate.conftest import copied
+from tests.signoff_run import GRADED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,13 +133,13 @@ def test_shared_stages_are_scored_once_and_engines_not_again(laddered: SignoffCa
 
 def test_a_second_ladder_makes_nothing(laddered: SignoffCase, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in (laddered.out / "results").rglob("*") if path.is_file()}
-    assert laddered.evaluate("--ladder") == 0
+    assert laddered.evaluate("--ladder") in GRADED
     assert "making" not in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in (laddered.out / "results").rglob("*") if path.is_file()} == before
 
 
 def test_without_the_option_there_is_no_ladder(fresh: SignoffCase) -> None:
-    assert fresh.evaluate() == 0
+    assert fresh.evaluate() in GRADED
     assert set(map(len, ladders_of(fresh).values())) == {0}
     assert not (fresh.out / "results/ladder").exists()
 
@@ -165,7 +166,7 @@ def test_a_broken_graph_is_named(fresh: SignoffCase, laddered: SignoffCase) -> N
     graph = with_turned_classifier(onnx.load(fresh.out / "onnx/q16.onnx"))
     made = replaced(fresh.out / "onnx/q16.onnx", lambda path: onnx.save(graph, path))
     replaced(fresh.out / "engines/q16.onnxruntime.onnx", lambda path: onnx.save(graph, path), onnx=made.sha256)
-    assert fresh.evaluate("--ladder") == 0
+    assert fresh.evaluate("--ladder") in GRADED
     found, healthy = ladders_of(fresh), ladders_of(laddered)
     assert found["q16-p50"] == healthy["q16-p50"]
     assert found["q16"][:2] == healthy["q16"][:2]
@@ -204,7 +205,7 @@ def test_a_broken_engine_is_named_and_runs_nowhere_but_on_its_device(
     case = copied(laddered, tmp_path)
     on_another_device(case, lambda logits: -logits)
     capsys.readouterr()
-    assert case.evaluate("--backend", CUDA, "--from-scores", "--ladder") == 0
+    assert case.evaluate("--backend", CUDA, "--from-scores", "--ladder") in GRADED
     told = capsys.readouterr().out
     steps = ladders_of(case)["q16"]
     assert steps[:3] == ladders_of(laddered)["q16"]
@@ -250,7 +251,7 @@ def test_an_interrupted_ladder_goes_on_where_it_stopped(
     assert partial == ["p50.torch.partial.csv" if batches > 3 else "dense.torch.partial.csv"]
     seen[0] = -100
     monkeypatch.setattr(TorchRunner, "infer", interrupted)
-    assert fresh.evaluate("--ladder") == 0
+    assert fresh.evaluate("--ladder") in GRADED
     assert seen[0] == -100 + 6 - batches  # three batches of eight each for two models
     for path in (laddered.out / "results/ladder").glob("*.csv"):
         assert (fresh.out / "results/ladder" / path.name).read_bytes() == path.read_bytes()
@@ -261,7 +262,7 @@ def test_an_interrupted_ladder_goes_on_where_it_stopped(
 def test_images_that_do_not_decode_are_left_out_of_every_stage(fresh: SignoffCase) -> None:
     victim = sorted(fresh.test.rglob("*.png"))[3]
     victim.write_bytes(victim.read_bytes()[:100])
-    assert fresh.evaluate("--ladder", "--skip-unreadable") == 0
+    assert fresh.evaluate("--ladder", "--skip-unreadable") in GRADED
     for path in (fresh.out / "results/ladder").glob("*.csv"):
         assert len(read_frame_scores(path)) == 23
     steps = ladders_of(fresh)["q16"]
