@@ -140,6 +140,17 @@ def test_the_verdict_names_what_decided_and_what_to_do() -> None:
     assert "Signed by A. Signer" in text
 
 
+def test_a_waived_limit_decides_nothing() -> None:
+    verdict = verdict_on_statistics()
+    q8 = verdict.variants[4]
+    findings = tuple(replace(f, waived="agreed") if f.limit == "max_flips" else f for f in q8.findings)
+    text = "\n".join(
+        verdict_section_lines(statistics_record(), replace(verdict, variants=(replace(q8, findings=findings),)))
+    )
+    assert rows_of(text, "q8")[0][2].startswith("`max_false_alarms`")
+    assert "max_flips" not in rows_of(text, "q8")[0][2]
+
+
 def test_a_verdict_that_nobody_signed_says_so() -> None:
     verdict = replace(verdict_on_statistics(), decision=Decision())
     assert "- Nobody has signed this." in verdict_section_lines(statistics_record(), verdict)
