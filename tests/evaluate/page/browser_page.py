@@ -45,6 +45,10 @@ class Watched:
         self.page.evaluate("document.getElementById('gallery').scrollIntoView({behavior: 'instant'})")
         self.page.wait_for_selector("#gallery-count:not(:empty)")
 
+    def choose(self, name: str, value: str) -> None:
+        """Clicks what stands for a radio button, as a reader would."""
+        self.page.click(f"label:has(input[name={name}][value={value}])")
+
     def all_cards(self) -> list[str]:
         """Returns the names of all videos that match, asking for more until there are none."""
         while self.page.locator("#gallery-more").is_visible():
@@ -67,7 +71,7 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def opened(browser: Browser, path: Path, **options: Any) -> Iterator[Watched]:
     """Opens a page from disk and holds at the end that it neither failed nor asked for anything."""
-    context = browser.new_context(viewport={"width": 1400, "height": 900}, **options)
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, reduced_motion="reduce", **options)
     page = context.new_page()
     watched = Watched(page)
     complaints = watched.complaints

@@ -199,8 +199,8 @@ def test_filters_show_the_videos_that_the_scores_say(
     watched.show_gallery()
     watched.page.fill("#threshold-number", "0.4")
     watched.page.select_option("#gallery-variant", label="q16-p50")
-    watched.page.check(f"input[name=decision][value={decision}]", force=True)
-    watched.page.check(f"input[name=label][value={label}]", force=True)
+    watched.choose("decision", decision)
+    watched.choose("label", label)
     is_fake = labels_of(record)
     called, before = scores_of(record, "q16-p50") >= 0.4, scores_of(record, "baseline") >= 0.4
     meant = (called != before) if decision == "flipped" else (called != is_fake)
@@ -213,7 +213,7 @@ def test_filters_show_the_videos_that_the_scores_say(
 
 def test_any_model_means_at_least_one(watched: Watched, record: ReportRecord) -> None:
     watched.show_gallery()
-    watched.page.check("input[name=decision][value=flipped]", force=True)
+    watched.choose("decision", "flipped")
     before = scores_of(record, "baseline") >= 0.5
     flipped = np.any([(scores_of(record, v.name) >= 0.5) != before for v in record.variants], axis=0)
     shown = watched.page.inner_text("#gallery-count")
