@@ -1,4 +1,4 @@
-"""The table that evaluate-engines prints when it is done."""
+"""The tables that evaluate-engines prints when it is done."""
 
 from __future__ import annotations
 
@@ -17,23 +17,20 @@ from evaluate.number_text import (
     reduction_text,
 )
 from evaluate.pruning_comparison import pruning_warnings
-from evaluate.verdict.verdict_lines import verdict_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from evaluate.latency_comparison import Setting
     from evaluate.record import ReportRecord, VariantResult, VariantStatistics
-    from evaluate.verdict.verdict import Verdict
 
 _HEADER = ("Model", "MiB", "Reduction", "AUC", "Diff", "Status", "Accuracy", "FP", "FN")
 _INTERVAL_HEADER = ("Model", "AUC 95%", "Diff 95%", "Flips", "Broken")
 _LATENCY_HEADER = ("Median ms", "Images/s")
 
 
-def summary_from_record(record: ReportRecord, paths: Sequence[Path] = (), verdict: Verdict | None = None) -> str:
-    """Returns plain text: aligned tables, the notes without which they mislead, the paths written, and the verdict."""
+def summary_from_record(record: ReportRecord) -> str:
+    """Returns plain text: aligned tables and the notes without which they mislead."""
     marks = simulation_marks(record)
     setting = main_setting(record)
     rows = [_HEADER, *(_row(variant, marks.get(variant.simulation, "")) for variant in record.variants)]
@@ -46,8 +43,7 @@ def summary_from_record(record: ReportRecord, paths: Sequence[Path] = (), verdic
         notes.append(_latency_note(setting))
     warnings = (*record.warnings, *pruning_warnings(record), *int8_warnings(record), *latency_warnings(record))
     notes += [f"warning: {warning}" for warning in warnings]
-    blocks = [table, _interval_table(record, marks), notes, [str(path) for path in paths]]
-    blocks.append(verdict_lines(verdict) if verdict else [])
+    blocks = [table, _interval_table(record, marks), notes]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 

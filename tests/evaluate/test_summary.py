@@ -5,6 +5,8 @@ from pathlib import Path
 
 from evaluate.comparison import compared_variants
 from evaluate.summary import summary_from_record
+from evaluate.verdict.outcome import outcome_code, outcome_text
+from evaluate.verdict.regrading import Reported
 from tests.evaluate.latency_reference import cpu_latency, latency_reference_record, with_latency
 from tests.evaluate.reference import reference_record
 from tests.evaluate.statistics_reference import statistics_record, verdict_on_statistics
@@ -20,13 +22,11 @@ q8-p50 ‡    27.80     -74.4%  0.7119  -0.2429  Degraded     0.656  178   0
 
 † simulated: FP16 is computed in FP32 by ONNX Runtime on the CPU
 ‡ simulated: INT8 is simulated by ONNX Runtime on the CPU
-warning: 6 images did not decode
-
-report/report.md"""
+warning: 6 images did not decode"""
 
 
 def test_summary_is_aligned_and_says_what_is_simulated() -> None:
-    assert summary_from_record(reference_record(simulated=True), [Path("report/report.md")]) == EXPECTED
+    assert summary_from_record(reference_record(simulated=True)) == EXPECTED
 
 
 def test_without_a_baseline_the_comparison_is_not_available() -> None:
@@ -54,12 +54,24 @@ def test_times_of_a_cpu_are_not_taken_for_a_gpus() -> None:
     assert "latency: batch 1 by onnxruntime 1.22.0 on CPU; it says nothing about a GPU" in lines
 
 
-def test_intervals_and_flips_have_a_table_of_their_own_and_the_verdict_comes_last() -> None:
-    lines = summary_from_record(statistics_record(), [Path("report/report.md")], verdict_on_statistics()).splitlines()
+def test_intervals_and_flips_have_a_table_of_their_own() -> None:
+    lines = summary_from_record(statistics_record()).splitlines()
     start = lines.index("Model               AUC 95%            Diff 95%  Flips  Broken")
     assert [len(line) for line in lines[start : start + 7]] == [len(lines[start])] * 7
     assert lines[start + 5].split() == [*["q8", "‡", "0.9383", "to", "0.9753", "-0.0160", "to", "+0.0031", "42", "24"]]
-    assert lines[-1] == "VERDICT run FAIL"
-    assert lines[-8] == ""
-    assert lines[-9] == "report/report.md"
-    assert "VERDICT" not in summary_from_record(statistics_record())
+
+
+def test_the_verdict_comes_last_after_its_reasons_and_the_paths() -> None:
+    done = Reported(statistics_record(), verdict_on_statistics(), (Path("report/report.md"),), ("limits are old",))
+    blocks = [block.splitlines() for block in outcome_text(done).split("\n\n")]
+    assert blocks[0] == ["note: limits are old"]
+    assert any(line.startswith("  next: ") for line in blocks[1])
+    assert blocks[-2] == ["report/report.md"]
+    assert (len(blocks[-1]), blocks[-1][-1]) == (7, "VERDICT run FAIL")
+    assert outcome_code(done) == 3
+
+
+def test_a_baseline_alone_gets_no_verdict() -> None:
+    done = Reported(reference_record(), None, (Path("report/report.md"),), ())
+    assert outcome_text(done).endswith("report/report.md\n\nno verdict: there is nothing but the baseline")
+    assert outcome_code(done) == 0
