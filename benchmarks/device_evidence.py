@@ -23,20 +23,20 @@ import numpy as np
 from engines.backend import backend_from_name
 from engines.latency_measuring import LatencyConditions
 from engines.run_folder import RunFolder
-from evaluate.latency_files import read_latency
-from evaluate.measuring import measure_engines
 from evaluate.metrics import DEFAULT_THRESHOLD, confusion_at, roc_auc
-from evaluate.request import EvaluationRequest
-from evaluate.score_files import read_frame_scores
 from evaluate.scores import video_scores_from_frames
+from evaluate.scoring.latency_files import read_latency
+from evaluate.scoring.measuring import measure_engines
+from evaluate.scoring.request import EvaluationRequest
+from evaluate.scoring.score_files import read_frame_scores
 from export.command import run_command, whole_number
 from export.sidecar import read_artifact, sidecar_path, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from evaluate.measuring import MeasuredEngine
     from evaluate.scores import FrameScore
+    from evaluate.scoring.measuring import MeasuredEngine
 
 SIMULATION = "onnxruntime"
 

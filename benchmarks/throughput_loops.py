@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from calibration.loading import BatchReader
-from evaluate.scoring import scored_batches
+from evaluate.scoring.scoring import scored_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,7 +11,7 @@ from engines.backend import default_backends
 from engines.pipeline import BuildRequest, build_engines
 from engines.run_folder import RunFolder, locked
 from evaluate.pipeline import evaluate_engines
-from evaluate.request import EvaluationRequest
+from evaluate.scoring.request import EvaluationRequest
 from export.checkpoint import require_known_architecture
 from export.contract import InputContract, ModelContract, toml_from_contract
 from export.errors import DataError

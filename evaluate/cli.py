@@ -13,7 +13,7 @@ from export.command import run_command, whole_number
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evaluate.request import EvaluationRequest
+    from evaluate.scoring.request import EvaluationRequest
 
 DEFAULT_BATCH_SIZE = 16
 _EXAMPLE = """examples:
@@ -69,7 +69,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def request_from_arguments(arguments: argparse.Namespace) -> EvaluationRequest:
     """Returns the request with its defaults filled in."""
-    from evaluate.request import EvaluationRequest
+    from evaluate.scoring.request import EvaluationRequest
 
     batch_size = arguments.batch_size or DEFAULT_BATCH_SIZE
     batches = tuple(arguments.latency_batches or (1, batch_size)) if arguments.latency else ()
@@ -205,8 +205,8 @@ def _run(arguments: argparse.Namespace) -> int:
     request = request_from_arguments(arguments)
     announce = partial(print, flush=True)
     if arguments.scores_only:
-        from evaluate.measuring import measure_engines
-        from evaluate.measuring_summary import summary_from_measured
+        from evaluate.scoring.measuring import measure_engines
+        from evaluate.scoring.measuring_summary import summary_from_measured
 
         print(summary_from_measured(request, measure_engines(request, announce)))
         return 0

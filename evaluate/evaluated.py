@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evaluate.engine_files import current_engines, require_built_from
-from evaluate.explanation import ScoredVariant
-from evaluate.latency_files import read_latency, stored_latency
-from evaluate.score_files import read_frame_scores, read_scores, write_scores
+from evaluate.maps.explanation import ScoredVariant
 from evaluate.scores import video_scores_from_frames
+from evaluate.scoring.engine_files import current_engines, require_built_from
+from evaluate.scoring.latency_files import read_latency, stored_latency
+from evaluate.scoring.score_files import read_frame_scores, read_scores, write_scores
 from evaluate.shared_videos import require_comparable, shared_videos
 from export.sidecar import Recipe, read_artifact, sha256_of_json
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engines.latency import LatencyRecord
-    from evaluate.measuring import MeasuredEngine
     from evaluate.scores import FrameScore
-    from evaluate.session import Session
+    from evaluate.scoring.measuring import MeasuredEngine
+    from evaluate.scoring.session import Session
     from evaluate.shared_videos import SharedVideos
     from export.sidecar import Artifact
     from export.variant import Variant

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from calibration.loading import BatchReader
 from engines.backend import backend_from_name
 from engines.engine_runner import RunOptions
-from evaluate.frame_files import FRAMES_KIND
-from evaluate.resumable_scoring import resumed_frames
-from evaluate.score_files import write_frame_scores
-from evaluate.source_models import source_detector, source_weights
-from evaluate.unfinished_scores import UnfinishedScores
+from evaluate.maps.source_models import source_detector, source_weights
+from evaluate.scoring.frame_files import FRAMES_KIND
+from evaluate.scoring.resumable_scoring import resumed_frames
+from evaluate.scoring.score_files import write_frame_scores
+from evaluate.scoring.unfinished_scores import UnfinishedScores
 from export.runners import TorchRunner
 from export.sidecar import Recipe, sha256_of_json
 from export.versions import versions_of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from evaluate.session import Session
+    from evaluate.scoring.session import Session
     from export.runner import Runner
     from export.sidecar import Artifact
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engines.backend import backend_from_name
-from evaluate.engine_files import is_built_from
-from evaluate.frame_files import FRAMES_KIND
 from evaluate.ladder import StageScores, ladder_from_scores
 from evaluate.ladder_frames import ONNXRUNTIME, graph_frames, torch_frames
-from evaluate.score_files import read_frame_scores
-from evaluate.source_models import source_weights
+from evaluate.maps.source_models import source_weights
+from evaluate.scoring.engine_files import is_built_from
+from evaluate.scoring.frame_files import FRAMES_KIND
+from evaluate.scoring.score_files import read_frame_scores
 from export.errors import ArtifactError
 from export.sidecar import read_artifact, sidecar_path
 from export.variant import DENSE, Precision, name_from_parts
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from evaluate.evaluated import EvaluatedVariant
     from evaluate.ladder import LadderStep, Stage
-    from evaluate.session import Session
+    from evaluate.scoring.session import Session
     from export.sidecar import Artifact
 
 

@@ -7,28 +7,28 @@ from typing import TYPE_CHECKING
 
 from evaluate.evaluated import evaluated_variants
 from evaluate.evaluated_run import evaluated_run
-from evaluate.gallery import gallery_samples
 from evaluate.ladder_stages import ladder_of_variants
-from evaluate.measuring import measured_engines
+from evaluate.maps.gallery import gallery_samples
+from evaluate.maps.visual_evidence import visual_evidence
 from evaluate.recommended_threshold import recommend_thresholds
 from evaluate.record import BASELINE, write_record
 from evaluate.report_record import report_record
-from evaluate.session import opened_session
-from evaluate.stored_engines import stored_engines
+from evaluate.scoring.measuring import measured_engines
+from evaluate.scoring.session import opened_session
+from evaluate.scoring.stored_engines import stored_engines
 from evaluate.verdict.grading import require_known_variants
 from evaluate.verdict.regrading import GradeRequest, grade_report, limits_of_request, reported_without_verdict
-from evaluate.visual_evidence import visual_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from evaluate.evaluated import EvaluatedVariant
     from evaluate.ladder import LadderStep
+    from evaluate.maps.visual_evidence import VisualEvidence
     from evaluate.record import ReportRecord
-    from evaluate.request import EvaluationRequest
-    from evaluate.session import Session
+    from evaluate.scoring.request import EvaluationRequest
+    from evaluate.scoring.session import Session
     from evaluate.verdict.regrading import Reported
-    from evaluate.visual_evidence import VisualEvidence
 
 
 def evaluate_engines(request: EvaluationRequest, announce: Callable[[str], None] | None = None) -> Reported:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from calibration.int8_record import Int8Record  # noqa: TC001  # decoding resolves the fields' types
 from engines.latency import LatencyRecord  # noqa: TC001  # as above
-from evaluate.cam_agreement import CamAgreement  # noqa: TC001  # as above
 from evaluate.decoding import decoded_from_json
 from evaluate.facts import CalibrationFacts, DatasetFacts  # noqa: TC001  # as above
 from evaluate.ladder import LadderStep  # noqa: TC001  # as above
+from evaluate.maps.cam_agreement import CamAgreement  # noqa: TC001  # as above
 from evaluate.metrics import ConfusionCounts, RocCurve  # noqa: TC001  # as above
 from evaluate.selection import Outcome  # noqa: TC001  # as above
 from evaluate.statistics.auc_interval import AucDifference, AucEstimate  # noqa: TC001  # as above

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from evaluate.markdown import ROC_PLOT, SIZE_PLOT, markdown_from_record
 from evaluate.page.page import write_page
+from evaluate.plots.report_plots import report_plots
 from evaluate.record import read_record, write_record
-from evaluate.report_plots import report_plots
+from evaluate.sections.markdown import ROC_PLOT, SIZE_PLOT, markdown_from_record
 from export.errors import ArtifactError
 from export.sidecar import read_json, sha256_of_file, write_json, write_text
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from engines.run_folder import RunFolder
     from evaluate.evaluated import EvaluatedVariant
     from evaluate.evaluated_run import EvaluatedRun
-    from evaluate.explanation import Explanation, ScoredVariant
+    from evaluate.maps.explanation import Explanation, ScoredVariant
     from evaluate.record import PrecisionName, VariantStatistics
-    from evaluate.session import Session
+    from evaluate.scoring.session import Session
     from export.sidecar import Artifact
     from export.variant import Variant
 

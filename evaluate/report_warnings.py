@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from engines.spec import RunSpec
     from evaluate.evaluated import EvaluatedVariant
     from evaluate.record import VariantResult
-    from evaluate.session import Session
+    from evaluate.scoring.session import Session
     from export.sidecar import Artifact
 
 

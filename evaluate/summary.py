@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evaluate.int8_comparison import int8_warnings
-from evaluate.interval_section import with_statistics
 from evaluate.latency_comparison import latency_warnings, main_setting, rows_at
-from evaluate.markdown import simulation_marks
-from evaluate.number_text import (
+from evaluate.pruning_comparison import pruning_warnings
+from evaluate.sections.interval_section import with_statistics
+from evaluate.sections.markdown import simulation_marks
+from evaluate.sections.number_text import (
     diff_interval_text,
     diff_text,
     interval_text,
@@ -16,7 +17,6 @@ from evaluate.number_text import (
     rate_text,
     reduction_text,
 )
-from evaluate.pruning_comparison import pruning_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

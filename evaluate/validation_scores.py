@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from calibration.celeb_df import identities_of_video
 from calibration.samples import require_disjoint
-from evaluate.score_files import read_frame_scores
 from evaluate.scores import video_scores_from_frames
+from evaluate.scoring.score_files import read_frame_scores
 from export.errors import ArtifactError, DataError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from engines.run_folder import RunFolder
 from engines.spec import read_spec
-from evaluate.score_files import read_scores
+from evaluate.scoring.score_files import read_scores
 from export.sidecar import sidecar_path
 from tests.celeb_df_tree import write_tree
 from tests.signoff_run import GRADED, SignoffCase, write_case

@@ -10,8 +10,8 @@ import onnx
 from calibration.loading import BatchReader
 from calibration.qdq_lint import lint_qdq
 from engines.backend import BuildOptions, backend_from_name
-from evaluate.score_files import write_frame_scores
-from evaluate.scoring import frame_scores_from_runner
+from evaluate.scoring.score_files import write_frame_scores
+from evaluate.scoring.scoring import frame_scores_from_runner
 from export.errors import BackendError
 from export.runners import OnnxRunner
 from peers.job import FRAMES

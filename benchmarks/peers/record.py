@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evaluate.score_files import read_frame_scores
+from evaluate.scoring.score_files import read_frame_scores
 from export import __version__
 from export.versions import versions_of
 from peers.cache import FAILURE

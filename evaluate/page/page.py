@@ -11,7 +11,13 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from evaluate.latency_comparison import latency_settings, rows_at
-from evaluate.number_text import (
+from evaluate.page.embedded_data import embedded_json, frozen_threshold, page_data
+from evaluate.page.embedded_image import EmbeddedImages
+from evaluate.page.limit_text import limit_bound, limit_name, limit_value
+from evaluate.page.page_warnings import page_warnings
+from evaluate.page.variant_row import variant_table
+from evaluate.page.verdict_text import main_reason, smallest_passing, verdict_sentence
+from evaluate.sections.number_text import (
     correlation_text,
     decibel_text,
     diff_interval_text,
@@ -24,13 +30,7 @@ from evaluate.number_text import (
     reduction_text,
     speed_up_text,
 )
-from evaluate.page.embedded_data import embedded_json, frozen_threshold, page_data
-from evaluate.page.embedded_image import EmbeddedImages
-from evaluate.page.limit_text import limit_bound, limit_name, limit_value
-from evaluate.page.page_warnings import page_warnings
-from evaluate.page.variant_row import variant_table
-from evaluate.page.verdict_text import main_reason, smallest_passing, verdict_sentence
-from evaluate.slice_section import worst_slices
+from evaluate.sections.slice_section import worst_slices
 from export.sidecar import write_text
 
 if TYPE_CHECKING:

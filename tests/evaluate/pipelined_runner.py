@@ -15,7 +15,7 @@ from engines.engine_runner import ColdStart, Query
 from engines.run_folder import RunFolder
 from engines.spec import EngineSpec, RunSpec
 from engines.store import ArtifactStore
-from evaluate.session import Session
+from evaluate.scoring.session import Session
 from export.sidecar import Recipe, make_artifact
 from export.variant import Precision, variant_from_name
 from tests.detectors import contract_for_tests
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from engines.engine_runner import RunOptions
-    from evaluate.request import EvaluationRequest
+    from evaluate.scoring.request import EvaluationRequest
     from export.runner import Images
     from export.sidecar import Artifact
 

@@ -14,13 +14,13 @@ from engines.spec import EngineSpec, RunSpec
 from engines.store import ArtifactStore
 from evaluate.evaluated import evaluated_variants
 from evaluate.evaluated_run import evaluated_run
-from evaluate.frame_files import FRAMES_KIND
-from evaluate.request import EvaluationRequest
-from evaluate.score_files import write_frame_scores
 from evaluate.scores import FrameScore
-from evaluate.session import Session
-from evaluate.stored_engines import stored_engines
-from evaluate.validation import Validation
+from evaluate.scoring.frame_files import FRAMES_KIND
+from evaluate.scoring.request import EvaluationRequest
+from evaluate.scoring.score_files import write_frame_scores
+from evaluate.scoring.session import Session
+from evaluate.scoring.stored_engines import stored_engines
+from evaluate.scoring.validation import Validation
 from export.sidecar import Recipe, make_artifact
 from export.variant import variant_from_name
 from tests.detectors import contract_for_tests

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluate.cam_agreement import CamAgreement, MaskAgreement
 from evaluate.comparison import compared_variants
 from evaluate.ladder import LadderStep
+from evaluate.maps.cam_agreement import CamAgreement, MaskAgreement
 from evaluate.metrics import confusion_at, roc_auc, roc_curve
 from evaluate.record import GallerySample, ReportRecord, ValidationFacts, VariantResult, VariantStatistics, Video
 from evaluate.statistics.auc_interval import AucDifference, AucEstimate

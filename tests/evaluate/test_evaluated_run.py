@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 from calibration.celeb_df import samples_from_celeb_df
 from evaluate.data_facts import dataset_facts, validation_facts
 from evaluate.report_warnings import report_warnings
-from evaluate.score_files import read_frame_scores, read_scores
-from evaluate.validation import Validation
+from evaluate.scoring.score_files import read_frame_scores, read_scores
+from evaluate.scoring.validation import Validation
 from export.errors import ArtifactError, DataError
 from export.sidecar import Recipe, sidecar_path
 from tests.evaluate.scored_run import BACKEND, VARIANTS, ScoredRun, digest_of, write_faces, write_file, write_scored_run

@@ -18,8 +18,8 @@ from sklearn.metrics import roc_auc_score
 
 from engines.run_folder import RunFolder
 from engines.spec import EngineSpec, read_spec, write_spec
-from evaluate.frame_files import FRAMES_KIND
-from evaluate.score_files import read_frame_scores, write_frame_scores
+from evaluate.scoring.frame_files import FRAMES_KIND
+from evaluate.scoring.score_files import read_frame_scores, write_frame_scores
 from export.checkpoint import module_from_contract
 from export.contract import contract_from_toml
 from export.runners import TorchRunner

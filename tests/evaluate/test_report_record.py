@@ -11,13 +11,13 @@ from engines.run_folder import RunFolder
 from engines.spec import EngineSpec, RunSpec
 from engines.store import ArtifactStore
 from evaluate import report_record
-from evaluate.engine_files import current_engines
 from evaluate.evaluated import EvaluatedVariant, evaluated_variants
-from evaluate.explanation import ScoredVariant
-from evaluate.measuring import MeasuredEngine, measured_engines
-from evaluate.request import EvaluationRequest
+from evaluate.maps.explanation import ScoredVariant
 from evaluate.scores import ScoreSet
-from evaluate.session import Session
+from evaluate.scoring.engine_files import current_engines
+from evaluate.scoring.measuring import MeasuredEngine, measured_engines
+from evaluate.scoring.request import EvaluationRequest
+from evaluate.scoring.session import Session
 from export.errors import ArtifactError
 from export.sidecar import Artifact, Recipe, make_artifact, read_artifact
 from export.variant import variant_from_name

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from evaluate.score_files import read_frame_scores, read_scores, write_frame_scores, write_scores
 from evaluate.scores import (
     FrameScore,
     ScoreSet,
@@ -16,6 +15,7 @@ from evaluate.scores import (
     scores_from_logits,
     video_scores_from_frames,
 )
+from evaluate.scoring.score_files import read_frame_scores, read_scores, write_frame_scores, write_scores
 from export.errors import DataError
 
 if TYPE_CHECKING:

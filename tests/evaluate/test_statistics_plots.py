@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluate.difference_plot import write_difference_plot
-from evaluate.ladder_plot import write_ladder_plot
-from evaluate.panels import panels_of
-from evaluate.plots import write_heatmap_legend
-from evaluate.reliability_plot import write_reliability_plot
-from evaluate.score_plot import write_score_plot
+from evaluate.plots.difference_plot import write_difference_plot
+from evaluate.plots.ladder_plot import write_ladder_plot
+from evaluate.plots.panels import panels_of
+from evaluate.plots.plots import write_heatmap_legend
+from evaluate.plots.reliability_plot import write_reliability_plot
+from evaluate.plots.score_plot import write_score_plot
 from tests.evaluate.statistics_reference import LIMITS, statistics_record, verdict_on_statistics
 
 if TYPE_CHECKING:

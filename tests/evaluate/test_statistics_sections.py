@@ -9,21 +9,21 @@ from urllib.parse import unquote
 
 import pytest
 
-from evaluate.cam_section import cam_lines
 from evaluate.comparison import compared_variants
-from evaluate.drift_section import drift_lines
-from evaluate.interval_section import interval_lines
-from evaluate.ladder_section import ladder_lines
-from evaluate.markdown import markdown_from_record
-from evaluate.number_text import interval_text, p_value_text, proportion_text
-from evaluate.provenance_section import provenance_lines
-from evaluate.quality_section import quality_lines
-from evaluate.slice_section import slice_lines, worst_slices
+from evaluate.sections.cam_section import cam_lines
+from evaluate.sections.drift_section import drift_lines
+from evaluate.sections.interval_section import interval_lines
+from evaluate.sections.ladder_section import ladder_lines
+from evaluate.sections.markdown import markdown_from_record
+from evaluate.sections.number_text import interval_text, p_value_text, proportion_text
+from evaluate.sections.provenance_section import provenance_lines
+from evaluate.sections.quality_section import quality_lines
+from evaluate.sections.slice_section import slice_lines, worst_slices
+from evaluate.sections.threshold_section import threshold_lines
+from evaluate.sections.verdict_section import decision_lines, verdict_section_lines
 from evaluate.statistics.interval import Interval
 from evaluate.statistics.proportion import Proportion
-from evaluate.threshold_section import threshold_lines
 from evaluate.verdict.verdict import Decision, Verdict
-from evaluate.verdict_section import decision_lines, verdict_section_lines
 from tests.evaluate.reference import reference_record
 from tests.evaluate.statistics_reference import statistics_record, verdict_on_statistics
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from evaluate.cam_agreement import CamAgreement
+from evaluate.maps.cam_agreement import CamAgreement
 from evaluate.metrics import roc_auc
 from evaluate.statistics.interval import Interval
 from evaluate.verdict.decision import graded

@@ -10,8 +10,8 @@ import pytest
 
 import engines.cli
 import evaluate.cli
-from evaluate.cam_agreement import CamAgreement
 from evaluate.ladder import LadderStep
+from evaluate.maps.cam_agreement import CamAgreement
 from evaluate.statistics.interval import Interval
 from evaluate.verdict import accuracy_step, next_step, not_measured
 from evaluate.verdict.decision import graded

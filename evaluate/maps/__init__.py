@@ -1,0 +1,1 @@
+"""Class-activation maps: computed on the source models, drawn, compared."""

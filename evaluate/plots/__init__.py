@@ -1,0 +1,1 @@
+"""Plots of the report; each writes its data beside it as JSON."""

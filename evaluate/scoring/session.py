@@ -1,0 +1,78 @@
+"""What every step of one `evaluate-engines` works with."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from calibration.celeb_df import has_test_list, samples_from_celeb_df
+from calibration.samples import SampleSet, require_both_classes, require_disjoint
+from engines.backend import Backend, backend_from_name
+from engines.run_folder import RunFolder, locked
+from engines.spec import RunSpec, read_spec
+from engines.store import ArtifactStore
+from evaluate.scoring.validation import Validation, validation_of_calibration, validation_of_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from evaluate.scoring.request import EvaluationRequest
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run folder that is locked, its test set, and the backend whose engines are asked for.
+
+    Without `validation`, thresholds can only be fitted to scores that the run folder has.
+    """
+
+    request: EvaluationRequest
+    run: RunFolder
+    spec: RunSpec
+    backend: Backend
+    samples: SampleSet
+    store: ArtifactStore
+    announce: Callable[[str], None]
+    validation: Validation = field(default_factory=Validation)
+
+
+@contextmanager
+def opened_session(request: EvaluationRequest, announce: Callable[[str], None]) -> Iterator[Session]:
+    """Checks what was asked for and holds the run folder for the block.
+
+    Raises:
+        ArtifactError: There is no complete run in the folder, or another command works on it.
+        BackendError: There is no such backend, its package is missing although engines are to be run, or the run has no
+            engines for it.
+        DataError: A class of the test set or of the validation folder is empty, or the test set shares people with
+            the calibration set or that folder.
+    """
+    run = RunFolder(request.run)
+    spec = read_spec(run)
+    backend = backend_from_name(request.backend)
+    spec.variants_for(backend.name)
+    if not request.from_scores:
+        backend.versions()  # a missing package is told before anything else is done
+    samples = _labelled_faces(request, spec)
+    validation = _validation(request, spec, samples)
+    if validation.lack and not request.from_scores:
+        announce(f"no threshold will be fitted: {validation.lack}")
+    with locked(run):
+        store = ArtifactStore(spec.contract.to_json(), announce=announce)
+        yield Session(request, run, spec, backend, samples, store, announce, validation)
+
+
+def _validation(request: EvaluationRequest, spec: RunSpec, test: SampleSet) -> Validation:
+    if request.validation is not None:
+        return validation_of_folder(request.validation, test)
+    # What another machine scored is taken as it is; its images need not be here.
+    return Validation() if request.from_scores else validation_of_calibration(spec)
+
+
+def _labelled_faces(request: EvaluationRequest, spec: RunSpec) -> SampleSet:
+    samples = samples_from_celeb_df(request.test, "listed" if has_test_list(request.test) else "all")
+    require_both_classes(samples, "test")
+    if spec.calibration is not None:
+        require_disjoint(spec.calibration, samples)
+    return samples
