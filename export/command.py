@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 EXIT_BAD_INPUT = 2
 EXIT_LIMIT_MISSED = 3
 EXIT_INCONCLUSIVE = 4
+# What a shell tells of a command that SIGPIPE ended.
+EXIT_PIPE_CLOSED = 141
 # What the extra `workstation` installs; a device that only runs engines has none of it.
 WORKSTATION_PACKAGES = frozenset(
     {"jinja2", "matplotlib", "nncf", "onnx", "onnxscript", "safetensors", "scipy", "timm", "torch", "zstandard"}
@@ -51,7 +54,11 @@ def run_command(name: str, command: Callable[[], int]) -> int:
     Errors of the program keep their traceback, because a bug report needs it.
     """
     try:
-        return command()
+        code = command()
+        sys.stdout.flush()
+    except BrokenPipeError:  # a reader such as `head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE_CLOSED
     except SignoffError as error:
         message = str(error)
     except KeyboardInterrupt:
@@ -68,5 +75,7 @@ def run_command(name: str, command: Callable[[], int]) -> int:
             raise
         where = f"{error.filename}: " if error.filename else ""
         message = where + _ENVIRONMENT_ERRORS[error.errno]
+    else:
+        return code
     print(f"{name}: error: {' '.join(message.split())}", file=sys.stderr)
     return EXIT_BAD_INPUT

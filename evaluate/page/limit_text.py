@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _auc(value: float) -> str:
-    return f"{value:.4f}"
+    return f"{round(value, 4) + 0.0:.4f}"  # never -0.0000
 
 
 def _mebibytes(value: float) -> str:

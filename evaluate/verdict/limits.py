@@ -135,14 +135,14 @@ def with_limit(limits: LimitsFile, text: str) -> LimitsFile:
 
 def _parsed_toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise DataError(f"no limits at {path}; write them there (see README, 'limits.toml') or leave out --limits")
+        raise DataError(f"no limits at {path}; write them there (see docs/verdict.md) or leave out --limits")
     try:
         stated: dict[str, Any] = tomllib.loads(path.read_bytes().decode("utf-8"))
     except RecursionError:
-        raise DataError(f"{path} is not valid TOML: nested too deep; see README, 'limits.toml'") from None
+        raise DataError(f"{path} is not valid TOML: nested too deep; see docs/verdict.md") from None
     except ValueError as error:  # that of TOML and UTF-8, too
         reason = " ".join(str(error).split())
-        raise DataError(f"{path} is not valid TOML: {reason[:200]}; see README, 'limits.toml'") from error
+        raise DataError(f"{path} is not valid TOML: {reason[:200]}; see docs/verdict.md") from error
     return stated
 
 

@@ -48,7 +48,8 @@ def grade_text(entry: VariantVerdict) -> str:
 def finding_text(finding: Finding) -> str:
     """Returns a limit and what was made of it, such as `max_flips=0.0310>0.0200[waived]`."""
     decimals = _DECIMALS.get(finding.limit, 4)
-    measured = "-" if finding.measured is None else f"{finding.measured:.{decimals}f}"
+    # Without the sum, a loss of less than the last decimal would print as -0.0000.
+    measured = "-" if finding.measured is None else f"{round(finding.measured, decimals) + 0.0:.{decimals}f}"
     kept, missed = (">=", "<") if is_lower_limit(finding.limit) else ("<=", ">")
     sign = {"PASS": kept, "FAIL": missed, "INCONCLUSIVE": "?"}[finding.grade]
     waived = "[waived]" if finding.waived else ""

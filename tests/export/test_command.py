@@ -3,6 +3,8 @@ from __future__ import annotations
 import configparser
 import errno
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ from export.errors import SignoffError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
 
 
 def raising(error: BaseException) -> Callable[[], int]:
@@ -45,7 +49,7 @@ def test_mendable_errors_are_one_line_and_code_2(
 
 def test_the_packages_of_a_workstation_are_those_of_its_extra() -> None:
     setup = configparser.ConfigParser()
-    setup.read(Path(__file__).parents[2] / "setup.cfg", encoding="utf-8")
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
     extra = setup["options.extras_require"]["workstation"].split()
     assert frozenset(re.split("[<>=,]", requirement)[0] for requirement in extra) == WORKSTATION_PACKAGES
 
@@ -66,3 +70,19 @@ def test_other_errors_keep_their_traceback(error: Exception) -> None:
 
 def test_exit_code_passes_through() -> None:
     assert run_command("x", lambda: 3) == 3
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly() -> None:
+    script = (
+        "import sys; from export.command import run_command\n"
+        "sys.exit(run_command('x', lambda: [print('line', flush=True) for _ in range(100_000)] and 0))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
+        assert command.stdout.readline() == "line\n"
+        command.stdout.close()
+        assert command.stderr.read() == ""
+    assert command.returncode == 141
