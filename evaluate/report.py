@@ -21,20 +21,24 @@ PLOT_LIST = "plots.list"
 
 
 def write_report(folder: Path, record: ReportRecord, verdict: Verdict | None = None) -> tuple[Path, ...]:
-    """Writes the record, then renders plots, report.md and report.html from what was written and from the verdict.
+    """Writes the record, then renders what was written; arguments and result as for `render_report`."""
+    write_record(folder / "report.json", record)
+    return render_report(folder, read_record(folder / "report.json"), verdict)
+
+
+def render_report(folder: Path, stored: ReportRecord, verdict: Verdict | None = None) -> tuple[Path, ...]:
+    """Renders plots, report.md and report.html; report.json stays as it is.
 
     Plots of an earlier report that this one has no use for are removed, unless they were changed since.
 
     Args:
         folder: Where to.
-        record: What was measured.
+        stored: What was measured, as report.json has it.
         verdict: What limits made of it; its own file is written by who graded.
 
     Returns:
         The files a reader opens first.
     """
-    write_record(folder / "report.json", record)
-    stored = read_record(folder / "report.json")
     plots = report_plots(stored, verdict)
     for name, write in plots.items():
         write(folder / name)

@@ -97,13 +97,14 @@ def statistics_of_variants(table: ScoreTable) -> dict[str, VariantStatistics]:
 
     Raises:
         DataError: Scores are not finite, not those of the videos, or of one class only, or a video is listed twice, or
-            the baseline surely calls fakes real and reals fake.
+            the baseline, or any variant without one, surely calls fakes real and reals fake.
     """
     _require_sound(table)
     scores = np.stack([variant.videos for variant in table.variants])
     estimates = auc_estimates(table.is_fake, scores, table.clusters)
     for variant, estimate in zip(table.variants, estimates, strict=True):
-        if variant is table.baseline:
+        # Without a baseline, nothing else would tell that labels or fake index are inverted.
+        if variant is table.baseline or table.baseline is None:
             require_better_than_chance(variant.name, estimate)
     differences = _differences(table)
     frozen = table.fitted_threshold(table.baseline)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from calibration.int8_record import Int8Record
     from evaluate.record import ReportRecord, VariantResult
 
-Part = Literal["pruning", "INT8", "engine", "unknown"]
+Part = Literal["pruning", "export", "FP16", "INT8", "engine", "unknown"]
 
 _INT8 = ("INT8", "INT8 weights")
 _NAMED_GROUPS = 3
@@ -26,6 +26,10 @@ def accuracy_step(record: ReportRecord, variant: VariantResult) -> str:
         return prune_less_step(variant)
     if part == "INT8":
         return _round_less(variant)
+    if part == "export":
+        return "its FP32 graph already lost it: build it again with build-engines and see its parity check"
+    if part == "FP16":
+        return "FP16 costs most: keep FP32, build-engines --precision fp32"
     if part == "engine" and not variant.backend.startswith("onnxruntime"):
         return f"see whether the engine or its graph is the cause: {EVALUATE} --backend onnxruntime"
     if not variant.ladder:
@@ -40,10 +44,11 @@ def costliest_part(record: ReportRecord, variant: VariantResult) -> Part:
     if variant.ladder:
         of_stage = {step.stage: step.auc_cost for step in variant.ladder}
         costs["engine"] = of_stage.get("engine", 0.0)
+        costs["export"] = of_stage.get("ONNX", 0.0)
         if is_pruned:
             costs["pruning"] = of_stage.get("pruned", 0.0)
-        if is_int8:
-            costs["INT8"] = of_stage.get("graph", 0.0)
+        if is_int8 or variant.precision == "FP16":
+            costs["INT8" if is_int8 else "FP16"] = of_stage.get("graph", 0.0)
     elif is_pruned and is_int8:
         costs["pruning"] = _loss_of(record, ("FP16", "FP32"), variant.source)
         costs["INT8"] = _loss_of(record, (variant.precision,), DENSE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evaluate.record import BASELINE
 from evaluate.sections.number_text import milliseconds_text, percent_text
 from evaluate.verdict.exact_grading import deciding_latency
 from evaluate.verdict.share_grading import deciding_point
@@ -54,7 +55,7 @@ def cautions_between(one: StoredReport, other: StoredReport) -> tuple[str, ...]:
     if one.record.dataset.sha256 != other.record.dataset.sha256:
         cautions.append("the test sets differ, so differences of their figures say little about the engines")
     for report in (one, other):
-        if report.verdict is None:
+        if report.verdict is None and any(variant.name != BASELINE for variant in report.record.variants):
             cautions.append(f"{report.folder} was never graded: run grade-report")
         elif report.is_outdated:
             cautions.append(f"{report.folder}: report.json changed since it was graded: run grade-report again")
@@ -112,6 +113,8 @@ def _grades(verdict: Verdict | None, name: str) -> dict[str, str]:
     said = {"grade": grade_text(entry), "dominated by": entry.dominated_by or "none"}
     for finding in entry.findings:
         said[finding.limit] = finding_text(finding).removeprefix(f"{finding.limit}=")
+        if finding.waived:
+            said[f"waiver of {finding.limit}"] = finding.waived
     return said
 
 
@@ -128,6 +131,8 @@ def _figures(variant: VariantResult) -> dict[str, str]:
         said[f"{point.origin} threshold"] = f"{point.threshold:.4f}"
         said["false alarms"] = percent_text(point.false_alarms.share)
         said["missed fakes"] = percent_text(point.missed_fakes.share)
+    if variant.statistics is not None and (refitted := variant.statistics.at("refitted")) is not None:
+        said["refitted threshold"] = f"{refitted.threshold:.4f}"
     if variant.statistics is not None and (drift := variant.statistics.drift) is not None:
         said["turned decisions"] = str(drift.flips.share.count)
     if (deciding := deciding_latency(variant)) is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluate.record import BASELINE
+from export.errors import ArtifactError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +53,17 @@ class Evidence:
 
 
 def evidence_from_record(record: ReportRecord, confidence: float) -> Evidence:
-    """Returns the scores that a report holds."""
+    """Returns the scores that a report holds.
+
+    Raises:
+        ArtifactError: A variant has more or fewer scores than there are videos.
+    """
+    for variant in record.variants:
+        if variant.statistics is not None and len(variant.statistics.scores) != len(record.videos):
+            raise ArtifactError(
+                f"report.json has {len(variant.statistics.scores)} scores of {variant.name} for {len(record.videos)} "
+                "videos; it was edited: evaluate again"
+            )
     scored = [(variant.name, variant.statistics) for variant in record.variants]
     return Evidence(
         is_fake=np.array([video.is_fake for video in record.videos], np.bool_),

@@ -38,11 +38,9 @@ def variant_verdicts(record: ReportRecord, limits: LimitsFile) -> tuple[VariantV
     Raises:
         DataError: The limits name a variant that the report does not have, or leave a candidate without any limit.
     """
-    allowed = {variant.name: _applicable(limits, variant.name) for variant in record.variants}
-    candidates = _candidates(record, limits)
-    for name in candidates:
-        if not allowed[name]:
-            raise DataError(f"{limits.source}: no limit applies to the candidate {name}; state one, such as min_auc")
+    names = [variant.name for variant in record.variants]
+    candidates = candidates_of(limits, names)
+    allowed = {name: _applicable(limits, name) for name in names}
     evidence = evidence_from_record(record, limits.confidence)
     others = [name for name in allowed if name not in candidates]
     from_scores = {
@@ -55,11 +53,16 @@ def variant_verdicts(record: ReportRecord, limits: LimitsFile) -> tuple[VariantV
     )
 
 
-def require_known_variants(limits: LimitsFile, names: Sequence[str]) -> None:
-    """Refuses limits that name a variant which is not among those that are judged.
+def candidates_of(limits: LimitsFile, names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the variants that a verdict would depend on, before anything of them is measured.
+
+    Args:
+        limits: What they would be judged by.
+        names: The variants that there are.
 
     Raises:
-        DataError: There is one; the message names the nearest that exists.
+        DataError: The limits name a variant that there is not, or leave a candidate without any limit, or there is no
+            candidate.
     """
     for name in (*limits.candidates, *limits.of_variant):
         if name not in names:
@@ -67,14 +70,12 @@ def require_known_variants(limits: LimitsFile, names: Sequence[str]) -> None:
                 f"{limits.source}: the report has no variant {name[:60]!r}; {nearest_name(name, names)} "
                 "(evaluate-engines reports what build-engines built)"
             )
-
-
-def _candidates(record: ReportRecord, limits: LimitsFile) -> tuple[str, ...]:
-    names = [variant.name for variant in record.variants]
-    require_known_variants(limits, names)
     candidates = limits.candidates or tuple(name for name in names if name != BASELINE)
     if not candidates:
         raise DataError("the report has no variant but the baseline; build another one, or name candidates in limits")
+    for name in candidates:
+        if not _applicable(limits, name):
+            raise DataError(f"{limits.source}: no limit applies to the candidate {name}; state one, such as min_auc")
     return candidates
 
 

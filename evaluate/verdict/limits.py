@@ -110,6 +110,17 @@ def limits_from_file(path: Path) -> LimitsFile:
     return limits
 
 
+def require_in_range(limits: LimitsFile, path: Path) -> None:
+    """Refuses stored limits that no command would have stored.
+
+    Raises:
+        DataError: A limit or the confidence is out of range; the message names the file.
+    """
+    for place, own in (("common", limits.common), *limits.of_variant.items()):
+        _limits(path, f"limits of {place[:60]}", own.stated)
+    _confidence(path, limits.confidence)
+
+
 def with_limit(limits: LimitsFile, text: str) -> LimitsFile:
     """Replaces one limit by what a command line says: `max_flips=0.01`, or `q8.max_flips=0.01` for one variant.
 

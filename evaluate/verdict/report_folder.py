@@ -51,18 +51,32 @@ def report_folder(path: Path) -> Path:
     raise DataError(f"no report at {path}; expected a run folder with report/report.json: run evaluate-engines first")
 
 
-def stored_report(path: Path) -> StoredReport:
+def stored_verdict(folder: Path) -> Verdict | None:
+    """Reads the verdict of a report folder; None if there is none.
+
+    Raises:
+        ArtifactError: verdict.json is damaged or another release's.
+        DataError: A limit in it is out of range.
+    """
+    file = folder / "verdict.json"
+    return read_verdict(file) if file.is_file() else None
+
+
+def stored_report(path: Path, afresh: bool = False) -> StoredReport:
     """Reads the report of a run folder or of a report folder.
+
+    Args:
+        path: The folder.
+        afresh: Whether the verdict is left unread.
 
     Raises:
         DataError: There is none.
         ArtifactError: report.json or verdict.json is damaged or another release's.
     """
     folder = report_folder(path)
-    file = folder / "verdict.json"
     return StoredReport(
         folder=folder,
         record=read_record(folder / "report.json"),
         sha256=sha256_of_file(folder / "report.json"),
-        verdict=read_verdict(file) if file.is_file() else None,
+        verdict=None if afresh else stored_verdict(folder),
     )

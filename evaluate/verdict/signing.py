@@ -19,7 +19,7 @@ def require_unchanged_files(stored: StoredReport) -> None:
     Raises:
         ArtifactError: An engine of the run folder has another digest than the report.
     """
-    run = stored.folder.parent
+    run = stored.folder.resolve().parent
     for variant in stored.record.variants:
         path, recorded = run / variant.file, variant.digests.get("engine")
         if recorded is None or not path.is_file():

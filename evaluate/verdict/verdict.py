@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from evaluate.decoding import decoded_from_json
 from evaluate.statistics.noninferiority import Grade  # noqa: TC001  # decoding resolves the fields' types
-from evaluate.verdict.limits import LimitsFile  # noqa: TC001  # as above
+from evaluate.verdict.limits import LimitsFile, require_in_range
 from export.errors import ArtifactError
 from export.sidecar import read_json, write_json
 
@@ -115,12 +115,15 @@ def read_verdict(path: Path) -> Verdict:
 
     Raises:
         ArtifactError: It is missing or damaged, or its layout is another release's.
+        DataError: A limit in it is out of range.
     """
     value = read_json(path)
     found = value.get("schema_version") if isinstance(value, dict) else None
     if found != VERDICT_SCHEMA:
         raise ArtifactError(f"{path} has schema_version {found!r}; expected {VERDICT_SCHEMA}: delete it, grade again")
-    return decoded_from_json(Verdict, value)
+    verdict = decoded_from_json(Verdict, value)
+    require_in_range(verdict.limits, path)
+    return verdict
 
 
 def write_verdict(path: Path, verdict: Verdict) -> None:

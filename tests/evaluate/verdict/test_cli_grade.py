@@ -37,7 +37,7 @@ def record() -> ReportRecord:
 @pytest.fixture
 def run(record: ReportRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Returns a run folder that was graded; rendering is left out, which takes most of the time."""
-    monkeypatch.setattr(regrading, "write_report", lambda folder, *_: (folder / "report.md",))
+    monkeypatch.setattr(regrading, "render_report", lambda folder, *_: (folder / "report.md",))
     write_record(tmp_path / "run" / "report" / "report.json", record)
     assert grade(tmp_path / "run") == 3
     return tmp_path / "run"
