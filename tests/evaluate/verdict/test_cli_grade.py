@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from engines.run_folder import RunFolder, locked
 from evaluate.record import read_record, write_record
 from evaluate.verdict import cli_compare, cli_grade, regrading
 from evaluate.verdict.verdict import read_verdict
@@ -21,6 +22,9 @@ from tests.evaluate.verdict.planted import Drawn
 ROOT = Path(__file__).parents[3]
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from evaluate.record import ReportRecord
 
     Captured = pytest.CaptureFixture[str]
@@ -146,13 +150,87 @@ def test_a_changed_report_takes_waivers_and_signature_with_it(
     assert "note:" not in capsys.readouterr().out
 
 
-def test_nobody_signs_for_an_engine_that_was_changed(run: Path, capsys: Captured) -> None:
+def test_what_is_said_again_in_other_words_leaves_a_signature(run: Path) -> None:
+    assert grade(run, "--limit", "max_flips=0.9", "--sign", "Ada") == 0
+    assert grade(run, "--limit", "max_flips=0.90", "--limit", "max_auc_drop=0.01") == 0
+    assert read_verdict(run / "report" / "verdict.json").decision.signed_by == "Ada"
+
+
+def test_a_waiver_of_what_was_not_decided_is_none_of_what_failed(record: ReportRecord, run: Path) -> None:
+    """Judged with less confidence, the same figure may fail the same limit for sure."""
+    flips = record.variants[2].statistics
+    assert flips is not None
+    assert flips.drift is not None
+    share = flips.drift.flips.share.share
+    sure, unsure = "confidence = 0.80", "confidence = 0.9998"
+    limits = run / "limits.toml"
+    limits.write_text(f"{unsure}\n[limits]\nmax_flips = {share * 0.7}\n", encoding="utf-8")
+    assert grade(run, "--limits", str(limits)) == 4
+    assert grade(run, "--waive", "q8.max_flips=too few videos") == 0
+    limits.write_text(f"{sure}\n[limits]\nmax_flips = {share * 0.7}\n", encoding="utf-8")
+    assert grade(run, "--limits", str(limits)) == 3
+
+
+def test_a_report_in_another_layout_is_graded_as_it_lies(run: Path) -> None:
+    report = run / "report" / "report.json"
+    report.write_text(json.dumps(json.loads(report.read_text()), indent=7) + "\n\n", encoding="utf-8")
+    before = report.read_bytes()
+    assert grade(run, "--sign", "Ada") == 3
+    assert report.read_bytes() == before
+    assert read_verdict(run / "report" / "verdict.json").report_sha256 == sha256_of_file(report)
+    assert grade(run) == 3
+    assert read_verdict(run / "report" / "verdict.json").decision.signed_by == "Ada"
+
+
+def test_nothing_is_graded_while_another_command_writes(run: Path, capsys: Captured) -> None:
+    (run / "spec.json").write_text("{}", encoding="utf-8")
+    with locked(RunFolder(run)):
+        assert grade(run) == 2
+    assert "another command works on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda verdict: verdict["limits"].update(confidence=1.0), "confidence = 1.0; expected"),
+        (lambda verdict: verdict["limits"]["common"].update(max_auc_drop=0.0), "max_auc_drop = 0.0; expected"),
+        (lambda verdict: verdict.update(schema_version=99), "schema_version 99"),
+    ],
+)
+def test_a_damaged_verdict_is_told_and_can_be_forgotten(
+    run: Path, capsys: Captured, damage: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    path = run / "report" / "verdict.json"
+    stored = json.loads(path.read_text())
+    damage(stored)
+    path.write_text(json.dumps(stored))
+    assert grade(run) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "verdict.json" in err
+    assert grade(run, "--afresh") == 3
+
+
+def test_a_report_that_lacks_scores_is_told(run: Path, capsys: Captured) -> None:
+    report = run / "report" / "report.json"
+    stored = json.loads(report.read_text())
+    del stored["variants"][2]["statistics"]["scores"][0]
+    report.write_text(json.dumps(stored))
+    assert grade(run) == 2
+    assert "99 scores of q8 for 100 videos" in capsys.readouterr().err
+
+
+def test_nobody_signs_for_an_engine_that_was_changed(
+    run: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert grade(run, "--sign", "Ada") == 3
     engine = run / "engines" / "q8.tensorrt.plan"
     engine.parent.mkdir()
     engine.write_bytes(b"another engine")
     assert grade(run, "--sign", "Ada") == 2
     assert "is not the engine that was scored" in capsys.readouterr().err
+    monkeypatch.chdir(run / "report")
+    assert grade(Path(), "--sign", "Ada") == 2
     report = run / "report" / "report.json"
     stored = json.loads(report.read_text())
     stored["variants"][2]["digests"]["engine"] = sha256_of_file(engine)
