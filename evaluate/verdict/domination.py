@@ -25,11 +25,11 @@ def dominated_by(record: ReportRecord, evidence: Evidence, variant: VariantResul
     """Returns the variant to take instead, or an empty text if there is a reason to take this one.
 
     Another variant dominates it if it is no larger, no slower and no worse, and better in one of them. Sizes within
-    1 %, median latencies within 2.5 % (trtexec's own bound of stability) and AUCs that print alike are equal. Latency
-    counts where both were measured alike on a GPU; without it, arithmetic of another kind may be faster, and only
-    INT8 is called dominated by the FP16 or FP32 of the same model, because a larger file is not what rounding is for.
-    For the same reason such INT8 must be shown to be better (one-sided) to be so. The baseline is never dominated: it
-    is there to compare with.
+    1 %, median latencies within 2.5 % (trtexec's own bound of stability) and AUCs that print alike are equal, and a
+    better AUC counts if the test set shows it (one-sided). Latency counts where both were measured alike on a GPU;
+    without it, arithmetic of another kind may be faster, and only INT8 is called dominated by the FP16 or FP32 of the
+    same model, because a larger file is not what rounding is for. The baseline is never dominated: it is there to
+    compare with.
     """
     if variant.name == BASELINE:
         return ""
@@ -57,7 +57,7 @@ def _dominates(record: ReportRecord, evidence: Evidence, one: VariantResult, oth
         return False
     if _is_smaller(other, one) or _is_faster(record, other, one) or not _is_no_worse(evidence, one, other):
         return False
-    return _is_smaller(one, other) or _is_faster(record, one, other) or _printed(one) > _printed(other)
+    return _is_smaller(one, other) or _is_faster(record, one, other) or _is_shown_better(evidence, one, other)
 
 
 def _only_rounds(one: VariantResult, other: VariantResult) -> bool:
@@ -87,16 +87,21 @@ def _medians(record: ReportRecord, one: VariantResult, other: VariantResult) -> 
 def _is_no_worse(evidence: Evidence, one: VariantResult, other: VariantResult) -> bool:
     if _printed(one) >= _printed(other):
         return True
-    if not _only_rounds(one, other) or one.name not in evidence.scores or other.name not in evidence.scores:
-        return False
+    return _only_rounds(one, other) and not _is_shown_better(evidence, other, one)
+
+
+def _is_shown_better(evidence: Evidence, one: VariantResult, other: VariantResult) -> bool:
+    """Tells whether the test set shows that one AUC is higher; without its scores, whether it prints higher."""
+    if one.name not in evidence.scores or other.name not in evidence.scores:
+        return _printed(one) > _printed(other)
     (difference,) = auc_differences(
         evidence.is_fake,
-        evidence.rows([other.name]),
-        evidence.scores[one.name],
+        evidence.rows([one.name]),
+        evidence.scores[other.name],
         evidence.clusters,
         2 * evidence.confidence - 1,
     )
-    return difference.quoted.low <= 0
+    return difference.quoted.low > 0
 
 
 def _printed(variant: VariantResult) -> float:
