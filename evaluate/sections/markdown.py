@@ -6,13 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from evaluate.comparison import insights_from_record
-from evaluate.int8_comparison import int8_warnings
-from evaluate.latency_comparison import fastest_stable, latency_warnings
-from evaluate.pruning_comparison import pruning_warnings
+from evaluate.latency_comparison import fastest_stable
 from evaluate.sections.cam_section import cam_lines
 from evaluate.sections.drift_section import drift_lines
 from evaluate.sections.int8_section import int8_lines
-from evaluate.sections.interval_section import interval_lines, with_statistics
+from evaluate.sections.interval_section import has_differences, interval_lines
 from evaluate.sections.ladder_section import ladder_lines
 from evaluate.sections.latency_section import latency_lines
 from evaluate.sections.markdown_table import escaped, image_link, markdown_table
@@ -24,6 +22,7 @@ from evaluate.sections.slice_section import slice_lines
 from evaluate.sections.threshold_section import threshold_lines
 from evaluate.sections.verdict_section import decision_lines, verdict_section_lines
 from evaluate.sections.visual_analysis import visual_analysis_lines
+from evaluate.sections.warning_list import all_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,11 +95,10 @@ def _performance_lines(record: ReportRecord, marks: Mapping[str, str]) -> list[s
         "Size is that of the file whose scores are shown, in MiB (1,048,576 bytes). AUC is per video. Diff is against "
         f"the baseline; a variant is Stable if it loses at most {drop} AUC and Degraded if it loses more."
     )
-    if with_statistics(record):
+    if has_differences(record):
         lines.append("Whether this test set can tell them apart is in section 6.")
     lines += [f"\n{mark} Simulated: {escaped(reason)}" for reason, mark in marks.items()]
-    warnings = (*record.warnings, *pruning_warnings(record), *int8_warnings(record), *latency_warnings(record))
-    lines += [f"\n**Warning:** {escaped(warning)}" for warning in warnings]
+    lines += [f"\n**Warning:** {escaped(warning)}" for warning in all_warnings(record)]
     return lines
 
 

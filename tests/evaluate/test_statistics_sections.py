@@ -180,7 +180,13 @@ def test_the_wider_interval_is_quoted_with_its_method() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "reading"),
-    [(-0.02, -0.001, "AUC is lost"), (-0.02, 0.0, "may be chance"), (0.001, 0.02, "AUC is gained")],
+    [
+        (-0.02, -0.001, "AUC is lost"),
+        (-0.02, 0.0, "may be chance"),
+        (-0.02, -0.00004, "may be chance"),  # printed as +0.0000
+        (0.00004, 0.02, "may be chance"),
+        (0.001, 0.02, "AUC is gained"),
+    ],
 )
 def test_a_difference_is_read_by_its_interval(low: float, high: float, reading: str) -> None:
     record = statistics_record()
