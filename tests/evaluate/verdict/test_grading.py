@@ -138,6 +138,19 @@ def test_too_few_videos_are_inconclusive_and_say_how_many_would_do(seed: int) ->
     assert exit_code(verdict) == 4
 
 
+def test_bounds_of_an_open_grade_are_called_one_sided_and_limits_are_not_rounded() -> None:
+    drawn = Drawn(np.random.default_rng(2), 60)
+    drawn.add_noisy("q16", 35.0)
+    limits = {"max_auc_drop": 0.00042, "max_flips": 0.0004, "max_relative_auc_drop": 0.00042}
+    alone = findings(verdict_by(drawn.record(), **limits), "q16")
+    for limit, stated in (("max_auc_drop", "0.00042"), ("max_flips", "0.04%"), ("max_relative_auc_drop", "0.042%")):
+        assert f"limit of {stated}" in alone[limit].reason
+    assert "one-sided 95% bounds" in alone["max_auc_drop"].reason
+    drawn.add_noisy("q8", 30.0)
+    together = findings(verdict_by(drawn.record(), **limits), "q16")["max_auc_drop"].reason
+    assert "(one-sided 95% over the 2 variants judged at once)" in together
+
+
 @pytest.mark.parametrize("drop", [0.0, 0.02])
 def test_the_bound_that_decides_is_in_the_finding(drop: float) -> None:
     drawn = Drawn(np.random.default_rng(3), 4000)
