@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _DELONG, _BOOTSTRAP, _MARGIN = "#0072B2", "#D55E00", "black"
 _DASHES: tuple[float, tuple[float, ...]] = (0, (3, 2))
 _OFFSET = 0.13
-# Of an interval, in margins: a variant further off is cut off.
+# In margins: an interval that reaches further is cut off.
 _FURTHEST = 4.0
 # Points between a difference and its grade.
 _GRADE_COLUMN = 50.0
@@ -83,36 +83,17 @@ def difference_plot_data(record: ReportRecord, verdict: Verdict | None = None) -
 def difference_range(rows: list[dict[str, Any]]) -> tuple[float, float]:
     """Returns both ends of the axis of differences.
 
-    Zero and every margin are on it, and the intervals that reach no further than a few times the largest margin, or
-    the median reach without one; what reaches further would shrink them to dots, and is cut off.
+    Zero and every margin are on it, and the intervals as far as they reach no further than a few times the largest
+    margin or the median reach, whichever is larger: what reaches further would shrink them to dots.
     """
     reaches = [max(-low, high) for low, high in map(_ends, rows)]
     margin = max((row["margin"] for row in rows if row["margin"] is not None), default=0.0)
-    furthest = _FURTHEST * max(margin, (median(reaches) if reaches else 0.0))
+    furthest = _FURTHEST * max(margin, median(reaches) if reaches else 0.0)
     loss = max((-low for low, _ in map(_ends, rows) if -low <= furthest), default=0.0)
     gain = max((high for _, high in map(_ends, rows) if high <= furthest), default=0.0)
-    loss, gain = max(loss, margin, 0.0), max(gain, 0.0)
+    loss, gain = max(loss, margin), max(gain, 0.0)
     pad = 0.06 * (loss + gain) or 1e-4
     return -loss - pad, gain + pad
-
-
-def _draw_row(axes: Axes, index: int, row: dict[str, Any]) -> None:
-    value = row["difference"]
-    for name, offset, colour, marker in (("delong", -_OFFSET, _DELONG, "o"), ("bootstrap", _OFFSET, _BOOTSTRAP, "s")):
-        low, high = row[name]["low"], row[name]["high"]
-        # An interval of a bootstrap need not hold the figure itself; errorbar draws no negative lengths.
-        axes.hlines(index + offset, low, high, color=colour, linewidth=2, zorder=2)
-        axes.plot([low, high], [index + offset] * 2, "|", color=colour, markersize=7, markeredgewidth=2, zorder=2)
-        text = {"delong": "DeLong", "bootstrap": "bootstrap of groups"}[name]
-        axes.plot(value, index + offset, marker, color=colour, zorder=3, label=None if index else text)
-    if row["margin"] is not None:
-        x = -row["margin"]
-        axes.plot([x, x], [index - 0.5, index + 0.5], color=_MARGIN, linestyle=_DASHES, linewidth=1.5, zorder=1)
-    place = (1.0, index)
-    _annotate(axes, 0, place, ("axes fraction", "data"), diff_text(value))
-    if row["grade"]:
-        grade = f"{row['grade']} (waived)" if row["is_waived"] else row["grade"]
-        _annotate(axes, _GRADE_COLUMN, place, ("axes fraction", "data"), grade)
 
 
 def draw_cut_ends(axes: Axes, index: int, row: dict[str, Any]) -> None:
@@ -136,6 +117,25 @@ def draw_cut_ends(axes: Axes, index: int, row: dict[str, Any]) -> None:
             va="center",
             fontsize=8,
         )
+
+
+def _draw_row(axes: Axes, index: int, row: dict[str, Any]) -> None:
+    value = row["difference"]
+    for name, offset, colour, marker in (("delong", -_OFFSET, _DELONG, "o"), ("bootstrap", _OFFSET, _BOOTSTRAP, "s")):
+        low, high = row[name]["low"], row[name]["high"]
+        # An interval of a bootstrap need not hold the figure itself; errorbar draws no negative lengths.
+        axes.hlines(index + offset, low, high, color=colour, linewidth=2, zorder=2)
+        axes.plot([low, high], [index + offset] * 2, "|", color=colour, markersize=7, markeredgewidth=2, zorder=2)
+        text = {"delong": "DeLong", "bootstrap": "bootstrap of groups"}[name]
+        axes.plot(value, index + offset, marker, color=colour, zorder=3, label=None if index else text)
+    if row["margin"] is not None:
+        x = -row["margin"]
+        axes.plot([x, x], [index - 0.5, index + 0.5], color=_MARGIN, linestyle=_DASHES, linewidth=1.5, zorder=1)
+    place = (1.0, index)
+    _annotate(axes, 0, place, ("axes fraction", "data"), diff_text(value))
+    if row["grade"]:
+        grade = f"{row['grade']} (waived)" if row["is_waived"] else row["grade"]
+        _annotate(axes, _GRADE_COLUMN, place, ("axes fraction", "data"), grade)
 
 
 def _annotate(
