@@ -55,7 +55,7 @@
   const curve = (variant, index, scale) => {
     const points = variant.reliability.filter((bin) => bin[2] > 0).map((bin) => [scale.atX(bin[3]), scale.atY(bin[4])]);
     return [
-      shape("path", { class: `curve v${index % 7} d${index % 5}`, d: polyline(points) }),
+      shape("path", { class: `curve v${index % 8} d${index % 5}`, d: polyline(points) }),
       ...points.map((point) => marker(index, ...point, 14)),
     ];
   };

@@ -219,7 +219,7 @@ def test_page_is_the_same_bytes_each_time(tmp_path: Path) -> None:
 def test_limits_of_all_and_of_single_variants_are_listed(tmp_path: Path) -> None:
     record = small_record()
     shown = parts_of(record, tmp_path).shown
-    assert "≤ 60.00 MiB" in shown
+    assert "≤ 60 MiB" in shown
     assert "R. Miller" in shown
     unsigned = replace(page_verdict(record, LimitsFile()), decision=type(page_verdict(record).decision)())
     assert "Not signed." in PageParts(page_from_record(record, unsigned, tmp_path)).shown
