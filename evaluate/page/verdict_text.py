@@ -12,13 +12,19 @@ from evaluate.verdict.share_grading import SHARE_LIMITS, deciding_point
 from evaluate.verdict.verdict_lines import grade_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evaluate.record import ReportRecord, VariantResult
     from evaluate.verdict.verdict import Finding, VariantVerdict, Verdict
 
 
 def verdict_sentence(verdict: Verdict) -> str:
-    """Returns how many candidates have which grade, as in `2 of 5 candidates pass, 1 is undecided, 2 fail.`."""
-    grades = [entry.grade for entry in verdict.variants if entry.is_candidate]
+    """Returns how many candidates have which grade, as in `2 of 5 candidates pass, 1 is undecided, 2 fail.`.
+
+    Those that pass by simulated scores or with a waiver are counted in brackets.
+    """
+    candidates = [entry for entry in verdict.variants if entry.is_candidate]
+    grades = [entry.grade for entry in candidates]
     parts = []
     for grade, one, many in (
         ("PASS", "passes", "pass"),
@@ -27,7 +33,8 @@ def verdict_sentence(verdict: Verdict) -> str:
     ):
         count = grades.count(grade)  # type: ignore[arg-type]  # a literal of the loop
         if count:
-            parts.append((count, one if count == 1 else many))
+            caveats = _caveats([entry for entry in candidates if entry.grade == grade]) if grade == "PASS" else ""
+            parts.append((count, (one if count == 1 else many) + caveats))
     if not parts:
         return "No variant was a candidate."
     (first, verb), *others = parts
@@ -99,3 +106,11 @@ def decision_threshold_sentence(record: ReportRecord, verdict: Verdict) -> str:
     if any(variant.statistics and variant.statistics.at("refitted") for variant in record.variants):
         graded += "; the re-fitted thresholds in the engines' sidecars were not graded"
     return f"{graded}."
+
+
+def _caveats(passing: Sequence[VariantVerdict]) -> str:
+    simulated = sum(bool(entry.simulation) for entry in passing)
+    waived = sum(any(finding.waived for finding in entry.findings) for entry in passing)
+    counts = ((simulated, "by simulated scores"), (waived, "with a waiver"))
+    told = ", ".join(f"{count} {words}" for count, words in counts if count)
+    return f" ({told})" if told else ""
