@@ -284,13 +284,14 @@ def test_scatter_counts_flips_and_names_the_nearest_video(watched: Watched, reco
     flipped = called != (scores_of(record, "baseline") >= frozen)
     broken = int(np.sum(flipped & (called != is_fake)))
     text = watched.page.inner_text("#agreement-sum")
-    assert text == f"{flipped.sum()} of 518 decisions flipped: {broken} broken, {flipped.sum() - broken} repaired."
+    counts = f"{broken} broken, {flipped.sum() - broken} repaired"
+    assert text == f"{flipped.sum()} of 518 decisions flipped at {frozen:.4f}: {counts}."
     dots = watched.page.locator("#scatter path.dots").evaluate_all(
         "paths => paths.map(p => [p.getAttribute('class'), (p.getAttribute('d').match(/M/g) ?? []).length])"
     )
-    counts = dict(dots)
-    assert counts["dots fake flipped"] == np.sum(flipped & is_fake)
-    assert counts["dots real"] == np.sum(~flipped & ~is_fake)
+    drawn = dict(dots)
+    assert drawn["dots fake flipped"] == np.sum(flipped & is_fake)
+    assert drawn["dots real"] == np.sum(~flipped & ~is_fake)
     watched.page.locator("#scatter svg").first.scroll_into_view_if_needed()
     box = watched.page.locator("#scatter svg").first.bounding_box()
     assert box
