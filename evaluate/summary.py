@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluate.int8_comparison import int8_warnings
-from evaluate.latency_comparison import latency_warnings, main_setting, rows_at
-from evaluate.pruning_comparison import pruning_warnings
+from evaluate.latency_comparison import main_setting, rows_at
 from evaluate.sections.interval_section import with_statistics
 from evaluate.sections.markdown import simulation_marks
 from evaluate.sections.number_text import (
@@ -17,6 +15,7 @@ from evaluate.sections.number_text import (
     rate_text,
     reduction_text,
 )
+from evaluate.sections.warning_list import all_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,8 +40,7 @@ def summary_from_record(record: ReportRecord) -> str:
     notes = [f"{mark} simulated: {reason}" for reason, mark in marks.items()]
     if setting is not None:
         notes.append(_latency_note(setting))
-    warnings = (*record.warnings, *pruning_warnings(record), *int8_warnings(record), *latency_warnings(record))
-    notes += [f"warning: {warning}" for warning in warnings]
+    notes += [f"warning: {warning}" for warning in all_warnings(record)]
     blocks = [table, _interval_table(record, marks), notes]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 

@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 
 from evaluate.plots.panels import panels_of
 from evaluate.plots.plots import save_figure
+from evaluate.record import BASELINE
 from evaluate.sections.drift_section import with_drift
+from evaluate.sections.interval_section import with_statistics
 from export.sidecar import write_json
 
 if TYPE_CHECKING:
@@ -48,21 +50,20 @@ def write_score_plot(path: Path, record: ReportRecord) -> None:
 
 def score_plot_data(record: ReportRecord) -> dict[str, Any]:
     """Returns the numbers of the plot: videos, the baseline's scores, and those of every variant compared with it."""
-    drifted = with_drift(record)
-    baseline = record.baseline.statistics if record.baseline else None
+    statistics = {variant.name: stats for variant, stats in with_statistics(record)}
     return {
         "samples": [video.sample for video in record.videos],
         "is_fake": [video.is_fake for video in record.videos],
-        "baseline": list(baseline.scores) if baseline else [],
+        "baseline": list(statistics[BASELINE].scores),
         "models": [
             {
                 "model": variant.name,
-                "scores": list(variant.statistics.scores) if variant.statistics else [],
+                "scores": list(statistics[variant.name].scores),
                 "threshold": drift.threshold,
                 "repaired": drift.flips.repaired,
                 "broken": drift.flips.broken,
             }
-            for variant, drift in drifted
+            for variant, drift in with_drift(record)
         ],
     }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluate.record import BASELINE
 from evaluate.sections.interval_section import with_statistics
 from evaluate.sections.markdown_table import escaped, image_link, markdown_table
 from evaluate.sections.number_text import correlation_text, decibel_text, diff_text, p_value_text, proportion_text
@@ -21,13 +20,18 @@ _UNMOVED = 5e-5
 
 def drift_lines(record: ReportRecord, number: int) -> list[str]:
     """Returns the section's lines; none if no variant was compared with the baseline."""
-    drifted = with_drift(record)
-    if not drifted:
+    drifted, baseline = with_drift(record), record.baseline
+    if not drifted or baseline is None:
         return []
     lines = [f"## {number}. Score Drift", *_overview(drifted), "", *_notes(drifted), ""]
     lines += [image_link("Scores against the baseline's", SCATTER_PLOT), ""]
     for variant, drift in drifted:
-        lines += [f"### Videos of {escaped(variant.name)} That Moved Furthest", "", *_worst(record, variant, drift), ""]
+        lines += [
+            f"### Videos of {escaped(variant.name)} That Moved Furthest",
+            "",
+            *_worst(record, baseline, variant, drift),
+            "",
+        ]
     return lines
 
 
@@ -74,7 +78,7 @@ def _notes(drifted: list[tuple[VariantResult, Drift]]) -> list[str]:
     ]
 
 
-def _worst(record: ReportRecord, variant: VariantResult, drift: Drift) -> list[str]:
+def _worst(record: ReportRecord, baseline: VariantResult, variant: VariantResult, drift: Drift) -> list[str]:
     moved = [video for video in drift.worst if abs(video.score - video.baseline) >= _UNMOVED]
     if not moved:
         return ["No score moved by as much as 0.0001."]
@@ -87,7 +91,7 @@ def _worst(record: ReportRecord, variant: VariantResult, drift: Drift) -> list[s
         alignments += ("center", "center", "center")
     rows = []
     for rank, video in enumerate(moved, start=1):
-        pictures = _pictures(record, variant, gallery.get(video.sample)) if shown else []
+        pictures = _pictures(baseline, variant, gallery.get(video.sample)) if shown else []
         rows.append([str(rank), *_worst_row(video, drift.threshold), *pictures])
     return markdown_table(header, alignments, rows)
 
@@ -110,9 +114,8 @@ def _decision(video: DriftedVideo, threshold: float) -> str:
     return "right by both" if is_right else "wrong by both"
 
 
-def _pictures(record: ReportRecord, variant: VariantResult, sample: GallerySample | None) -> list[str]:
+def _pictures(baseline: VariantResult, variant: VariantResult, sample: GallerySample | None) -> list[str]:
     if sample is None:
         return ["-"] * 3
-    sources = (record.baseline.source if record.baseline else BASELINE, variant.source)
-    heatmaps = [sample.heatmaps.get(source) for source in sources]
+    heatmaps = [sample.heatmaps.get(source) for source in (baseline.source, variant.source)]
     return [image_link("face", sample.picture), *(image_link("heatmap", path) if path else "-" for path in heatmaps)]

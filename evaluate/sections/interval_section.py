@@ -61,9 +61,10 @@ def _by(figure: AucEstimate | AucDifference) -> str:
 
 
 def _reading(difference: AucDifference) -> str:
-    if difference.quoted.high < 0:
+    # By the ends as they are printed, so that a reader who sees 0 inside is not told otherwise.
+    if round(difference.quoted.high, 4) < 0:
         return "AUC is lost"
-    return "AUC is gained" if difference.quoted.low > 0 else "may be chance"
+    return "AUC is gained" if round(difference.quoted.low, 4) > 0 else "may be chance"
 
 
 def _notes(record: ReportRecord) -> list[str]:

@@ -145,8 +145,8 @@ def _plot_lines() -> list[str]:
     return [
         image_link("Latency against AUC", LATENCY_PLOT),
         "",
-        "Median latency at one batch size against the AUC of section 1. The line joins the models than which no other "
-        "is both as fast and better; hollow points have a simulated AUC.",
+        "Median latency at one batch size against the AUC of section 1. The line joins the models that no other beats "
+        "in both; hollow points have a simulated AUC.",
     ]
 
 

@@ -6,13 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from evaluate.comparison import insights_from_record
-from evaluate.int8_comparison import int8_warnings
-from evaluate.latency_comparison import fastest_stable, latency_warnings
-from evaluate.pruning_comparison import pruning_warnings
+from evaluate.latency_comparison import fastest_stable
+from evaluate.page.verdict_text import smallest_passing
 from evaluate.sections.cam_section import cam_lines
 from evaluate.sections.drift_section import drift_lines
 from evaluate.sections.int8_section import int8_lines
-from evaluate.sections.interval_section import interval_lines, with_statistics
+from evaluate.sections.interval_section import has_differences, interval_lines
 from evaluate.sections.ladder_section import ladder_lines
 from evaluate.sections.latency_section import latency_lines
 from evaluate.sections.markdown_table import escaped, image_link, markdown_table
@@ -24,6 +23,8 @@ from evaluate.sections.slice_section import slice_lines
 from evaluate.sections.threshold_section import threshold_lines
 from evaluate.sections.verdict_section import decision_lines, verdict_section_lines
 from evaluate.sections.visual_analysis import visual_analysis_lines
+from evaluate.sections.warning_list import all_warnings
+from evaluate.verdict.verdict_lines import grade_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +53,7 @@ def markdown_from_record(record: ReportRecord, verdict: Verdict | None = None) -
         [_PARTIAL, ""] if record.is_partial else [],
         [*verdict_section_lines(record, verdict), ""] if verdict else [],
         [*_performance_lines(record, marks), ""],
-        [*_insight_lines(record), ""],
+        [*_insight_lines(record, verdict), ""],
         [*_quality_lines(record, marks), ""],
         [*_visualization_lines(), ""],
         visual_analysis_lines(record, legend),
@@ -96,11 +97,10 @@ def _performance_lines(record: ReportRecord, marks: Mapping[str, str]) -> list[s
         "Size is that of the file whose scores are shown, in MiB (1,048,576 bytes). AUC is per video. Diff is against "
         f"the baseline; a variant is Stable if it loses at most {drop} AUC and Degraded if it loses more."
     )
-    if with_statistics(record):
+    if has_differences(record):
         lines.append("Whether this test set can tell them apart is in section 6.")
     lines += [f"\n{mark} Simulated: {escaped(reason)}" for reason, mark in marks.items()]
-    warnings = (*record.warnings, *pruning_warnings(record), *int8_warnings(record), *latency_warnings(record))
-    lines += [f"\n**Warning:** {escaped(warning)}" for warning in warnings]
+    lines += [f"\n**Warning:** {escaped(warning)}" for warning in all_warnings(record)]
     return lines
 
 
@@ -113,7 +113,7 @@ def _performance_row(variant: VariantResult, marks: Mapping[str, str]) -> list[s
     return [_model(variant, marks), size, reduction, f"{variant.auc:.4f} ({comparison.status})", diff]
 
 
-def _insight_lines(record: ReportRecord) -> list[str]:
+def _insight_lines(record: ReportRecord, verdict: Verdict | None) -> list[str]:
     insights = insights_from_record(record)
     lines = ["## 2. Key Insights"]
     highest, best, worst = insights.highest_auc, insights.best_compression, insights.largest_drop
@@ -124,7 +124,7 @@ def _insight_lines(record: ReportRecord) -> list[str]:
     tolerance = f"{100 * record.stable_auc_drop:g}%"
     if best and best.comparison:
         size, saved = best.size_mib, 100 * best.comparison.reduction
-        found = f"**{escaped(best.name)}** ({size:.1f} MB, {saved:.1f}% smaller)"
+        found = f"**{escaped(best.name)}** ({size:.1f} MB, {saved:.1f}% smaller){_grade_note(best, verdict)}"
     else:
         found = "none"
     lines.append(f"- Best compression within {tolerance} AUC of baseline: {found}.")
@@ -132,6 +132,8 @@ def _insight_lines(record: ReportRecord) -> list[str]:
         f"**{escaped(worst.name)}** ({diff_text(worst.comparison.auc_diff)})" if worst and worst.comparison else "none"
     )
     lines.append(f"- Largest AUC drop: {drop}.")
+    if verdict is not None:
+        lines.append(f"- Smallest that passes: {_smallest_text(record, verdict)}.")
     if fastest := fastest_stable(record):
         lines.append(
             f"- Fastest within {tolerance} AUC of baseline: **{escaped(fastest.variant.name)}** "
@@ -139,6 +141,25 @@ def _insight_lines(record: ReportRecord) -> list[str]:
             f"{escaped(fastest.setting.title)}; {speed_up_text(fastest.speed_up)} the baseline's speed)."
         )
     return lines
+
+
+def _grade_note(variant: VariantResult, verdict: Verdict | None) -> str:
+    """Returns ` (FAIL)`; nothing where it was not graded."""
+    entries = {entry.variant: entry for entry in verdict.variants} if verdict else {}
+    entry = entries.get(variant.name)
+    if entry is None:
+        return ""
+    return f" ({entry.grade}, by simulated scores)" if grade_text(entry) != entry.grade else f" ({entry.grade})"
+
+
+def _smallest_text(record: ReportRecord, verdict: Verdict) -> str:
+    smallest = smallest_passing(record, verdict)
+    if smallest is None or smallest.comparison is None:
+        return "none"
+    saved = 100 * smallest.comparison.reduction
+    change = f"{saved:.1f}% smaller" if saved >= 0 else f"{-saved:.1f}% larger"
+    note = ", by simulated scores" if smallest.is_simulation else ""
+    return f"**{escaped(smallest.name)}** ({smallest.size_mib:.1f} MB, {change}){note}"
 
 
 def _quality_lines(record: ReportRecord, marks: Mapping[str, str]) -> list[str]:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 Alignment = Literal["left", "center", "right"]
 
 _RULES: dict[Alignment, str] = {"left": ":---", "center": ":---:", "right": "---:"}
-_SPECIAL = re.compile(r"[\\`*<>\[\]|&]")
+# An underscore after a letter or digit, as in most file names, begins no emphasis and stays readable.
+_SPECIAL = re.compile(r"[\\`*<>\[\]|&~$]|(?<![^\W_])_")
 
 
 def markdown_table(header: Sequence[str], alignments: Sequence[Alignment], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -29,8 +29,8 @@ def quality_lines(record: ReportRecord, number: int) -> list[str]:
         f"## {number}. Metrics of Videos and Frames",
         "### Videos",
         "",
-        "A video's score is the mean of its frames' fake probabilities. Every other figure of this report is about "
-        "videos.",
+        "A video's score is the mean of its frames' fake probabilities. The AUCs and decisions of the "
+        "other sections are those of videos, too.",
         "",
         *_table(videos),
         "",

@@ -21,10 +21,10 @@ _HEADINGS: dict[ThresholdOrigin, str] = {
 _MEANINGS: dict[ThresholdOrigin, str] = {
     "default": "The threshold of section 3.",
     "frozen": "Fitted to the baseline's scores of the validation set and the same for all: what happens if an engine "
-    "takes the baseline's place and nothing else is changed.",
+    "takes the baseline's place and nothing else is changed. Limits on decisions are graded at this one.",
     "refitted": "Fitted to each model's own scores of the validation set: what happens if the threshold moves with the "
     "engine. Where a model is much better here than above, its scores have shifted rather than lost their order. The "
-    "engine's sidecar has this one as `recommended_threshold`.",
+    "engine's sidecar has this one as `recommended_threshold`; no limit is checked at it.",
 }
 _RIGHT: tuple[Alignment, ...] = ("right",) * 8
 

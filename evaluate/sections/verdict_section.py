@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from evaluate.page.limit_text import limit_bound, limit_value
+from evaluate.page.limit_text import limit_value
+from evaluate.record import BASELINE
 from evaluate.sections.markdown_table import escaped, markdown_table
 from evaluate.verdict.domination import domination_sentences
+from evaluate.verdict.grade_text import stated_limit_text
+from evaluate.verdict.limit_range import is_lower_limit
+from evaluate.verdict.limits import Limits
+from evaluate.verdict.share_grading import SHARE_LIMITS, deciding_point
 from evaluate.verdict.verdict_lines import grade_text
 
 if TYPE_CHECKING:
     from evaluate.record import ReportRecord
     from evaluate.sections.markdown_table import Alignment
+    from evaluate.verdict.limits import LimitsFile
     from evaluate.verdict.verdict import Finding, VariantVerdict, Verdict
 
 _INCONCLUSIVE = "INCONCLUSIVE: with this test set, it is shown neither that a limit is kept nor that it is missed."
@@ -26,13 +32,15 @@ _GRADES = ("PASS", "FAIL", "INCONCLUSIVE")
 def verdict_section_lines(record: ReportRecord, verdict: Verdict) -> list[str]:
     """Returns what opens the report: one row per variant, who signed, and what was waived."""
     header = ["Model", "Grade", "Decided by", "Next step"]
-    rows = [_verdict_row(variant) for variant in verdict.variants]
+    rows = [_verdict_row(variant, verdict) for variant in verdict.variants]
     sentences = (*map(escaped, domination_sentences(record, verdict)), *_waivers(verdict), _signature(verdict))
     lines = [f"## Verdict: {verdict.grade}", _count_sentence(verdict), ""]
-    lines += [*markdown_table(header, ["left"] * 4, rows), "", *(f"- {sentence}" for sentence in sentences)]
-    if any(variant.grade == "INCONCLUSIVE" for variant in verdict.variants):
+    lines += [*markdown_table(header, ["left"] * 4, rows), "", *_threshold_lines(record, verdict)]
+    lines += [f"- {sentence}" for sentence in sentences]
+    graded = [variant for variant in verdict.variants if not _is_reference(variant)]
+    if any(variant.grade == "INCONCLUSIVE" for variant in graded):
         lines += ["", _INCONCLUSIVE]
-    if any(grade_text(variant) != variant.grade for variant in verdict.variants):
+    if any(grade_text(variant) != variant.grade for variant in graded):
         lines += ["", _SIMULATED]
     return lines
 
@@ -49,8 +57,9 @@ def decision_lines(verdict: Verdict) -> list[str]:
         "",
         *_finding_table(verdict),
         "",
-        "Bound is the end of the figure's interval that was held against the limit; – where the figure is exact. A "
-        "waived limit does not count.",
+        "Bound is what was held against the limit: a one-sided bound of the figure, that of a loss of AUC corrected "
+        "by Holm over all variants judged at once. It is not the end of the two-sided 95% intervals of the other "
+        "sections. –: the figure is compared as it is. A waived limit does not count.",
     ]
 
 
@@ -62,23 +71,55 @@ def finding_of(verdict: Verdict | None, variant: str, limit: str) -> Finding | N
     return found[0] if found else None
 
 
-def _verdict_row(variant: VariantVerdict) -> list[str]:
+def _threshold_lines(record: ReportRecord, verdict: Verdict) -> list[str]:
+    """Says at which threshold decisions were graded, where a limit is about decisions."""
+    limits = {finding.limit for variant in verdict.variants for finding in variant.findings}
+    point = next((point for variant in record.variants if (point := deciding_point(variant))), None)
+    if point is None or not limits & set(SHARE_LIMITS):
+        return []
+    origin = "frozen on the baseline" if point.origin == "frozen" else "because none was fitted"
+    line = f"Decisions were graded at the threshold {point.threshold:.4f}, {origin}; deploy with that one"
+    is_refitted = any(variant.statistics and variant.statistics.at("refitted") for variant in record.variants)
+    return [f"{line}: no limit was checked at the refitted thresholds." if is_refitted else f"{line}.", ""]
+
+
+def _is_reference(variant: VariantVerdict) -> bool:
+    """Tells whether it is only there to compare with."""
+    return variant.variant == BASELINE and not variant.is_candidate
+
+
+def _verdict_row(variant: VariantVerdict, verdict: Verdict) -> list[str]:
+    if _is_reference(variant):
+        return [f"**{escaped(variant.variant)}**", "reference", "-", "-"]
     note = "" if variant.is_candidate else " (not a candidate)"
     deciding = [f for f in variant.findings if f.grade == variant.grade and not f.waived]
     if variant.grade == "PASS":
-        reason, step = _kept_text(variant), ""
+        reason, step = _kept_text(variant, verdict), ""
     else:
         reason = "<br>".join(f"`{finding.limit}`: {escaped(finding.reason)}" for finding in deciding)
         step = "<br>".join(dict.fromkeys(escaped(finding.next_step) for finding in deciding if finding.next_step))
     return [f"**{escaped(variant.variant)}**{note}", f"**{grade_text(variant)}**", reason, step or "-"]
 
 
-def _kept_text(variant: VariantVerdict) -> str:
+def _kept_text(variant: VariantVerdict, verdict: Verdict) -> str:
     waived = sum(bool(finding.waived) for finding in variant.findings)
     if not variant.findings:
         return "no limit applies"
     text = f"{len(variant.findings) - waived} of {len(variant.findings)} limits kept"
-    return f"{text}, {waived} waived" if waived else text
+    return ", ".join([text, *([f"{waived} waived"] if waived else []), *_relaxed(variant, verdict.limits)])
+
+
+def _relaxed(variant: VariantVerdict, limits: LimitsFile) -> list[str]:
+    """Names the limits that were kept because this variant has a weaker one of its own."""
+    own = limits.of_variant.get(variant.variant, Limits()).stated
+    relaxed = []
+    for finding in variant.findings:
+        limit, common = finding.limit, limits.common.stated.get(finding.limit)
+        if limit not in own or common is None or finding.waived:
+            continue
+        if own[limit] < common if is_lower_limit(limit) else own[limit] > common:
+            relaxed.append(f"`{limit}` relaxed to {stated_limit_text(limit, own[limit])}")
+    return relaxed
 
 
 def _count_sentence(verdict: Verdict) -> str:
@@ -121,7 +162,7 @@ def _finding_row(variant: VariantVerdict, finding: Finding) -> list[str]:
     return [
         f"**{escaped(variant.variant)}**",
         f"`{limit}`",
-        limit_bound(limit, finding.allowed),
+        f"{'≥' if is_lower_limit(limit) else '≤'} {stated_limit_text(limit, finding.allowed)}",
         limit_value(limit, finding.measured),
         limit_value(limit, finding.bound),
         finding.grade,

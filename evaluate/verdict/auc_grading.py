@@ -10,7 +10,7 @@ from evaluate.metrics import roc_auc
 from evaluate.record import BASELINE
 from evaluate.statistics.auc_interval import auc_estimates
 from evaluate.statistics.noninferiority import noninferiority_of_all
-from evaluate.verdict.grade_text import confidence_text, more_videos_text
+from evaluate.verdict.grade_text import confidence_text, more_videos_text, stated_limit_text, undecided_text
 from evaluate.verdict.verdict import Finding
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def auc_drop_findings(evidence: Evidence, limit: str, allowed: Mapping[str, floa
         _replicates(evidence.confidence, len(others)),
     )
     for name, comparison in zip(others, compared, strict=True):
-        findings[name] = _of_drop(evidence, limit, allowed[name], unit, comparison)
+        findings[name] = _of_drop(evidence, limit, allowed[name], unit, comparison, len(others))
     return findings
 
 
@@ -102,19 +102,22 @@ def _replicates(confidence: float, bounds: int) -> int:
     return max(_REPLICATES, math.ceil(bounds / (1 - confidence)) + 1)
 
 
-def _of_drop(evidence: Evidence, limit: str, allowed: float, unit: float, comparison: NonInferiority) -> Finding:
+def _of_drop(
+    evidence: Evidence, limit: str, allowed: float, unit: float, comparison: NonInferiority, judged: int
+) -> Finding:
     # Zero has no sign, whatever it was divided by.
     drop, least, most = (0.0 - value / unit for value in (comparison.difference, comparison.upper, comparison.lower))
     loss, gain = _WORDS[limit]
     lost = (loss if drop >= 0 else gain).format(_text(limit, abs(drop)))
     sure, at_least, at_most = confidence_text(evidence.confidence), _text(limit, least), _text(limit, most)
-    kept = f"the limit of {_text(limit, allowed)}"
+    stated = stated_limit_text(limit, allowed)
+    kept = f"the limit of {stated}"
     if comparison.grade == "PASS":
         return Finding(limit, allowed, drop, most, "PASS", f"{lost}; {sure} at most {at_most}, within {kept}")
     if comparison.grade == "FAIL":
         return Finding(limit, allowed, drop, least, "FAIL", f"{lost}; {sure} at least {at_least}, beyond {kept}")
-    undecided = f"{evidence.videos:,} videos do not decide"
-    reason = f"{lost}; {sure} from {at_least} to {at_most}, around {kept}: {undecided}"
+    around = undecided_text(at_least, at_most, stated, evidence.confidence, judged)
+    reason = f"{lost}; {around}: {evidence.videos:,} videos do not decide"
     more = more_videos_text(comparison.videos_needed, "videos", evidence.videos)
     return Finding(limit, allowed, drop, most, "INCONCLUSIVE", reason, more)
 
@@ -135,16 +138,20 @@ def _without_unit(limit: str, allowed: float) -> Finding:
 
 
 def _of_auc(evidence: Evidence, allowed: float, auc: float, bounds: Interval) -> Finding:
-    measured, sure = f"AUC {auc:.4f}", confidence_text(evidence.confidence)
+    measured, sure, stated = (
+        f"AUC {auc:.4f}",
+        confidence_text(evidence.confidence),
+        stated_limit_text("min_auc", allowed),
+    )
     if bounds.low >= allowed:
-        reason = f"{measured}; {sure} at least {bounds.low:.4f}, within the limit of {allowed:.4f}"
+        reason = f"{measured}; {sure} at least {bounds.low:.4f}, within the limit of {stated}"
         return Finding("min_auc", allowed, auc, bounds.low, "PASS", reason)
     if bounds.high < allowed:
-        reason = f"{measured}; {sure} at most {bounds.high:.4f}, below the limit of {allowed:.4f}"
+        reason = f"{measured}; {sure} at most {bounds.high:.4f}, below the limit of {stated}"
         return Finding("min_auc", allowed, auc, bounds.high, "FAIL", reason)
     needed = _videos_for_auc(evidence, allowed, auc, bounds)
-    around = f"from {bounds.low:.4f} to {bounds.high:.4f}, around the limit of {allowed:.4f}"
-    reason = f"{measured}; {sure} {around}: {evidence.videos:,} videos do not decide"
+    around = undecided_text(f"{bounds.low:.4f}", f"{bounds.high:.4f}", stated, evidence.confidence)
+    reason = f"{measured}; {around}: {evidence.videos:,} videos do not decide"
     more = more_videos_text(needed, "videos", evidence.videos)
     return Finding("min_auc", allowed, auc, bounds.low, "INCONCLUSIVE", reason, more)
 

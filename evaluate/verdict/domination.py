@@ -12,6 +12,7 @@ from evaluate.statistics.auc_interval import auc_differences
 
 if TYPE_CHECKING:
     from evaluate.record import ReportRecord, VariantResult
+    from evaluate.statistics.noninferiority import Grade
     from evaluate.verdict.evidence import Evidence
     from evaluate.verdict.verdict import Verdict
 
@@ -41,11 +42,11 @@ def dominated_by(record: ReportRecord, evidence: Evidence, variant: VariantResul
 
 
 def domination_sentences(record: ReportRecord, verdict: Verdict) -> tuple[str, ...]:
-    """Says of every dominated variant by what, and what to ship instead."""
+    """Says of every dominated variant by what, and what to ship instead if that is a candidate."""
     variants = {variant.name: variant for variant in record.variants}
-    grades = {entry.variant: entry.grade for entry in verdict.variants}
+    grades = {entry.variant: entry.grade for entry in verdict.variants if entry.is_candidate}
     return tuple(
-        _sentence(record, variants[entry.variant], variants[entry.dominated_by], grades[entry.dominated_by])
+        _sentence(record, variants[entry.variant], variants[entry.dominated_by], grades.get(entry.dominated_by))
         for entry in verdict.variants
         if entry.dominated_by
     )
@@ -103,7 +104,7 @@ def _printed(variant: VariantResult) -> float:
     return round(variant.auc, _DECIMALS)
 
 
-def _sentence(record: ReportRecord, variant: VariantResult, by: VariantResult, grade: str) -> str:
+def _sentence(record: ReportRecord, variant: VariantResult, by: VariantResult, grade: Grade | None) -> str:
     drawbacks = []
     if _is_smaller(by, variant):
         drawbacks.append(f"larger than {by.name} ({variant.size_mib:.2f} against {by.size_mib:.2f} MiB)")
@@ -111,9 +112,13 @@ def _sentence(record: ReportRecord, variant: VariantResult, by: VariantResult, g
     if medians is not None and _is_faster(record, by, variant):
         mine, its = map(milliseconds_text, medians)
         drawbacks.append(f"slower than {by.name} ({mine} against {its} ms)")
-    advice = f"ship {by.name}" if grade == "PASS" else f"rather go on with {by.name}, which is {grade}"
+    advice = f": ship {by.name}" if grade == "PASS" else f": rather go on with {by.name}, which is {grade}"
     compared = "" if medians is not None else " (latency was not compared on a GPU)"
-    no_gain = f"no smaller than {by.name}" if medians is None else f"neither smaller nor faster than {by.name}"
+    equal = f"sizes within {100 * NOTEWORTHY_SIZE:g}%"
+    no_gain = f"not noticeably smaller than {by.name} ({equal} count as equal)"
+    if medians is not None:
+        equal += f" and latencies within {100 * UNSTABLE_VARIATION:g}%"
+        no_gain = f"neither noticeably smaller nor faster than {by.name} ({equal} count as equal)"
     what = " and ".join(drawbacks) or no_gain
     aucs = f"AUC {variant.auc:.{_DECIMALS}f} against {by.auc:.{_DECIMALS}f}"
-    return f"{variant.name} is {what} and not better ({aucs}){compared}: {advice}"
+    return f"{variant.name} is {what} and not better ({aucs}){compared}{advice if grade else ''}"

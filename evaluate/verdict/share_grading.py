@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from evaluate.sections.number_text import percent_text
 from evaluate.statistics.proportion import proportion_bounds
-from evaluate.verdict.grade_text import MOST_VIDEOS, confidence_text, more_videos_text
+from evaluate.verdict.grade_text import (
+    MOST_VIDEOS,
+    confidence_text,
+    more_videos_text,
+    stated_limit_text,
+    undecided_text,
+)
 from evaluate.verdict.verdict import Finding
 
 if TYPE_CHECKING:
@@ -83,7 +89,7 @@ def _decides(videos: int, share: float, allowed: float, confidence: float) -> bo
 def _finding(limit: str, allowed: float, share: Proportion, what: str, kind: str, confidence: float) -> Finding:
     bounds = proportion_bounds(share.count, share.total, confidence)
     measured = f"{share.count:,} of {share.total:,} {what} ({percent_text(share.share)})"
-    sure, kept = confidence_text(confidence), percent_text(allowed)
+    sure, kept = confidence_text(confidence), stated_limit_text(limit, allowed)
     if bounds.high <= allowed:
         reason = f"{measured}; {sure} at most {percent_text(bounds.high)}, within the limit of {kept}"
         return Finding(limit, allowed, share.share, bounds.high, "PASS", reason)
@@ -91,8 +97,8 @@ def _finding(limit: str, allowed: float, share: Proportion, what: str, kind: str
         reason = f"{measured}; {sure} at least {percent_text(bounds.low)}, beyond the limit of {kept}"
         return Finding(limit, allowed, share.share, bounds.low, "FAIL", reason)
     needed = videos_that_decide(share.share, allowed, confidence)
-    around = f"from {percent_text(bounds.low)} to {percent_text(bounds.high)}, around the limit of {kept}"
-    reason = f"{measured}; {sure} {around}: {share.total:,} {kind} do not decide"
+    around = undecided_text(percent_text(bounds.low), percent_text(bounds.high), kept, confidence)
+    reason = f"{measured}; {around}: {share.total:,} {kind} do not decide"
     more = more_videos_text(needed, kind, share.total)
     return Finding(limit, allowed, share.share, bounds.high, "INCONCLUSIVE", reason, more)
 

@@ -53,7 +53,10 @@ def finding_text(finding: Finding) -> str:
     kept, missed = (">=", "<") if is_lower_limit(finding.limit) else ("<=", ">")
     sign = {"PASS": kept, "FAIL": missed, "INCONCLUSIVE": "?"}[finding.grade]
     waived = "[waived]" if finding.waived else ""
-    return f"{finding.limit}={measured}{sign}{finding.allowed:.{decimals}f}{waived}"
+    allowed = f"{finding.allowed:.{decimals}f}"
+    # A limit that was rounded would be another one.
+    allowed = allowed if float(allowed) == finding.allowed else f"{finding.allowed:g}"
+    return f"{finding.limit}={measured}{sign}{allowed}{waived}"
 
 
 def _line(entry: VariantVerdict) -> str:

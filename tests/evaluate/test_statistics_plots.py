@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluate.plots.difference_plot import write_difference_plot
+from evaluate.plots.difference_plot import difference_range, draw_cut_ends, write_difference_plot
 from evaluate.plots.ladder_plot import write_ladder_plot
 from evaluate.plots.panels import panels_of
 from evaluate.plots.plots import write_heatmap_legend
@@ -34,6 +34,11 @@ def drawn(path: Path, write: Callable[..., None], *arguments: Any) -> Any:
     return json.loads(path.with_suffix(".json").read_text())
 
 
+def difference_row(value: float, half: float, margin: float | None) -> dict[str, Any]:
+    interval = {"low": value - half, "high": value + half}
+    return {"model": "q8", "difference": value, "delong": interval, "bootstrap": interval, "margin": margin}
+
+
 def only(record: ReportRecord, *names: str) -> ReportRecord:
     return replace(record, variants=tuple(variant for variant in record.variants if variant.name in names))
 
@@ -53,6 +58,45 @@ def test_differences_have_both_intervals_and_the_margin(tmp_path: Path) -> None:
     assert [row["grade"] for row in rows] == ["PASS", "INCONCLUSIVE", "PASS", "INCONCLUSIVE", "INCONCLUSIVE"]
     ungraded = drawn(tmp_path / "b.png", write_difference_plot, record)
     assert {(row["margin"], row["grade"]) for row in ungraded} == {(None, None)}
+
+
+def test_a_waived_loss_is_marked(tmp_path: Path) -> None:
+    verdict = verdict_on_statistics()
+    q8 = verdict.variants[4]
+    waived = replace(q8, findings=(replace(q8.findings[0], waived="agreed"), *q8.findings[1:]))
+    variants = (*verdict.variants[:4], waived, *verdict.variants[5:])
+    rows = drawn(tmp_path / "a.png", write_difference_plot, statistics_record(), replace(verdict, variants=variants))
+    assert [row["model"] for row in rows if row["is_waived"]] == ["q8"]
+
+
+@pytest.mark.parametrize("margin", [0.01, None])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_one_variant_far_off_leaves_the_others_their_room(margin: float | None, sign: int) -> None:
+    near = [difference_row(shift, 0.002, margin) for shift in (-0.001, 0.0005, 0.0)]
+    low, high = difference_range([*near, difference_row(0.4 * sign, 0.02, margin)])
+    assert (low, high) == pytest.approx(difference_range(near))
+    assert low < min(row["delong"]["low"] for row in near)
+    assert high > max(row["bootstrap"]["high"] for row in near)
+    assert margin is None or low < -margin
+    assert high - low < 0.02
+
+
+@pytest.mark.parametrize("values", [[], [0.0], [-0.2], [0.3]])
+def test_few_differences_are_all_within_the_range(values: list[float]) -> None:
+    low, high = difference_range([difference_row(value, 0.0, None) for value in values])
+    assert low < 0 < high
+    assert all(low < value < high for value in values)
+
+
+@pytest.mark.parametrize("value", [-0.1, -0.035])
+def test_a_cut_interval_is_drawn_with_its_figure(value: float) -> None:
+    """At -0.035 only an end of the interval is beyond the axis."""
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    axes.set_xlim(-0.04, 0.01)
+    draw_cut_ends(axes, 0, difference_row(value, 0.02, 0.01))
+    assert [text.get_text() for text in axes.texts] == [f"{value if value < -0.04 else value - 0.02:+.4f}"]
 
 
 def test_reliability_has_the_bins_of_the_videos(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from evaluate.sections.threshold_section import threshold_lines
 from evaluate.sections.verdict_section import decision_lines, verdict_section_lines
 from evaluate.statistics.interval import Interval
 from evaluate.statistics.proportion import Proportion
+from evaluate.verdict.limits import Limits
 from evaluate.verdict.verdict import Decision, Verdict
 from tests.evaluate.reference import reference_record
 from tests.evaluate.statistics_reference import statistics_record, verdict_on_statistics
@@ -151,6 +152,62 @@ def test_a_waived_limit_decides_nothing() -> None:
     assert "max_flips" not in rows_of(text, "q8")[0][2]
 
 
+def test_the_baseline_is_the_reference_and_has_no_grade() -> None:
+    verdict = verdict_on_statistics()
+    missed = replace(verdict.variants[0], grade="INCONCLUSIVE", findings=verdict.variants[4].findings)
+    text = "\n".join(verdict_section_lines(statistics_record(), replace(verdict, variants=(missed,))))
+    assert rows_of(text, "baseline")[0][1:] == ["reference", "-", "-"]
+    assert "shown neither" not in text
+    candidate = replace(verdict, variants=(replace(missed, is_candidate=True),))
+    assert rows_of("\n".join(verdict_section_lines(statistics_record(), candidate)), "baseline")[0][1] != "reference"
+
+
+@pytest.mark.parametrize(("own", "note"), [(0.1, ", `max_flips` relaxed to 10%"), (0.01, ""), (0.06, "")])
+def test_a_weaker_limit_of_its_own_is_told(own: float, note: str) -> None:
+    verdict = verdict_on_statistics()
+    limits = replace(verdict.limits, of_variant={"q16": Limits(max_flips=own, min_auc=0.5)})
+    text = "\n".join(verdict_section_lines(statistics_record(), replace(verdict, limits=limits)))
+    assert rows_of(text, "q16")[0][2] == f"3 of 3 limits kept{note}"
+    assert rows_of(text, "q32-p50")[0][2] == "2 of 3 limits kept, 1 waived"
+
+
+def test_the_threshold_of_the_decisions_is_told_where_a_limit_is_about_them() -> None:
+    told = "Decisions were graded at the threshold"
+    verdict = verdict_on_statistics()
+    text = "\n".join(verdict_section_lines(statistics_record(), verdict))
+    assert f"{told} 0.4700, frozen on the baseline; deploy with that one: no limit was checked at the refitted" in text
+    text = "\n".join(verdict_section_lines(statistics_record(validated=False), verdict))
+    assert f"{told} 0.5000, because none was fitted; deploy with that one." in text
+    variants = tuple(replace(entry, findings=entry.findings[:1]) for entry in verdict.variants)
+    assert told not in "\n".join(verdict_section_lines(statistics_record(), replace(verdict, variants=variants)))
+
+
+def test_stated_limits_are_not_rounded() -> None:
+    verdict = verdict_on_statistics()
+    findings = tuple(replace(finding, allowed=0.00042) for finding in verdict.variants[1].findings)
+    lines = decision_lines(replace(verdict, variants=(replace(verdict.variants[1], findings=findings),)))
+    assert [row[2] for row in rows_of("\n".join(lines), "q16")] == ["≤ 0.00042", "≤ 0.042%", "≤ 0.042%"]
+
+
+def test_insights_name_the_grade_and_the_smallest_that_passes() -> None:
+    record, verdict = statistics_record(), verdict_on_statistics()
+    ungraded = markdown_from_record(record).split("## 3")[0].split("## 2")[1]
+    assert "passes" not in ungraded
+    graded = markdown_from_record(record, verdict).split("## 3")[0].split("## 2")[1]
+    assert "**q8** (27.8 MB, 74.4% smaller) (FAIL)." in graded
+    assert "- Smallest that passes: **q16** (54.6 MB, 49.8% smaller), by simulated scores." in graded
+    alone = replace(verdict, variants=(verdict.variants[0], verdict.variants[3]))
+    assert "passes: **q32-p50** (109.0 MB, 0.2% larger)." in markdown_from_record(record, alone)
+    none = replace(verdict, variants=verdict.variants[:1])
+    assert "- Smallest that passes: none." in markdown_from_record(record, none)
+
+
+def test_a_baseline_alone_is_told_apart_from_nothing() -> None:
+    record = statistics_record()
+    assert "tell them apart" in markdown_from_record(record)
+    assert "tell them apart" not in markdown_from_record(replace(record, variants=record.variants[:1]))
+
+
 def test_a_verdict_that_nobody_signed_says_so() -> None:
     verdict = replace(verdict_on_statistics(), decision=Decision())
     assert "- Nobody has signed this." in verdict_section_lines(statistics_record(), verdict)
@@ -180,7 +237,13 @@ def test_the_wider_interval_is_quoted_with_its_method() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "reading"),
-    [(-0.02, -0.001, "AUC is lost"), (-0.02, 0.0, "may be chance"), (0.001, 0.02, "AUC is gained")],
+    [
+        (-0.02, -0.001, "AUC is lost"),
+        (-0.02, 0.0, "may be chance"),
+        (-0.02, -0.00004, "may be chance"),  # printed as +0.0000
+        (0.00004, 0.02, "may be chance"),
+        (0.001, 0.02, "AUC is gained"),
+    ],
 )
 def test_a_difference_is_read_by_its_interval(low: float, high: float, reading: str) -> None:
     record = statistics_record()

@@ -198,4 +198,5 @@ def test_names_are_cut_as_in_the_reference_report(name: str, text: str) -> None:
 
 def test_escaping_leaves_ordinary_names_alone() -> None:
     assert escaped("id37_id3_0004.mp4 (1) é-p50") == "id37_id3_0004.mp4 (1) é-p50"
+    assert escaped("__a__ ~~b~~ $c$") == "&#95;&#95;a_&#95; &#126;&#126;b&#126;&#126; &#36;c&#36;"
     assert escaped("a|b\n`c` <d>") == "a&#124;b &#96;c&#96; &#60;d&#62;"

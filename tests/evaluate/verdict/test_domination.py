@@ -124,6 +124,14 @@ def test_a_dominating_variant_that_fails_is_not_to_be_shipped() -> None:
     assert domination_sentences(record, verdict)[0].endswith("rather go on with q16, which is FAIL")
 
 
+def test_what_is_no_candidate_is_not_advised() -> None:
+    record = two_engines().record(q8={"size_bytes": 57 * MIB})
+    for limits in (Limits(max_size_mib=10), Limits(max_size_mib=100)):
+        verdict = graded(record, LimitsFile(limits, candidates=("q8",)))
+        (sentence,) = domination_sentences(record, verdict)
+        assert sentence.endswith("(latency was not compared on a GPU)")
+
+
 def test_nothing_dominates_its_equal_or_what_it_is_dominated_by() -> None:
     rng = np.random.default_rng(5)
     for _ in range(10):

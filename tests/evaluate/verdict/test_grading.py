@@ -12,14 +12,15 @@ from evaluate.metrics import roc_auc
 from evaluate.statistics.interval import Interval
 from evaluate.verdict.decision import graded
 from evaluate.verdict.limits import Limits, LimitsFile
-from evaluate.verdict.verdict_lines import exit_code, verdict_lines
+from evaluate.verdict.verdict import Finding
+from evaluate.verdict.verdict_lines import exit_code, finding_text, verdict_lines
 from export.errors import DataError
 from tests.evaluate.latency_reference import cpu_latency, gpu_latency
 from tests.evaluate.verdict.planted import Drawn
 
 if TYPE_CHECKING:
     from evaluate.record import ReportRecord
-    from evaluate.verdict.verdict import Finding, Verdict
+    from evaluate.verdict.verdict import Verdict
 
 FRESH = pytest.param(secrets.randbelow(1 << 32), id="fresh")
 SEEDS = pytest.mark.parametrize("seed", [0, FRESH])
@@ -136,6 +137,24 @@ def test_too_few_videos_are_inconclusive_and_say_how_many_would_do(seed: int) ->
     assert all("60 videos do not decide" in finding.reason for finding in unsure)
     assert all("evaluate about" in f.next_step or "hardly help" in f.next_step for f in unsure)
     assert exit_code(verdict) == 4
+
+
+@pytest.mark.parametrize(("allowed", "text"), [(0.02, "0.0200"), (0.00004, "4e-05"), (0.012345, "0.012345")])
+def test_a_line_states_the_limit_as_it_is(allowed: float, text: str) -> None:
+    assert finding_text(Finding("max_flips", allowed, 0.3, None, "FAIL", "")) == f"max_flips=0.3000>{text}"
+
+
+def test_bounds_of_an_open_grade_are_called_one_sided_and_limits_are_not_rounded() -> None:
+    drawn = Drawn(np.random.default_rng(2), 60)
+    drawn.add_noisy("q16", 35.0)
+    limits = {"max_auc_drop": 0.00042, "max_flips": 0.0004, "max_relative_auc_drop": 0.00042}
+    alone = findings(verdict_by(drawn.record(), **limits), "q16")
+    for limit, stated in (("max_auc_drop", "0.00042"), ("max_flips", "0.04%"), ("max_relative_auc_drop", "0.042%")):
+        assert f"limit of {stated}" in alone[limit].reason
+    assert "one-sided 95% bounds" in alone["max_auc_drop"].reason
+    drawn.add_noisy("q8", 30.0)
+    together = findings(verdict_by(drawn.record(), **limits), "q16")["max_auc_drop"].reason
+    assert "(one-sided 95% over the 2 variants judged at once)" in together
 
 
 @pytest.mark.parametrize("drop", [0.0, 0.02])
