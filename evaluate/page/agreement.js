@@ -55,7 +55,7 @@
   const curve = (variant, index, scale) => {
     const points = variant.reliability.filter((bin) => bin[2] > 0).map((bin) => [scale.atX(bin[3]), scale.atY(bin[4])]);
     return [
-      shape("path", { class: `curve v${index % 7} d${index % 5}`, d: polyline(points) }),
+      shape("path", { class: `curve v${index % 8} d${index % 5}`, d: polyline(points) }),
       ...points.map((point) => marker(index, ...point, 14)),
     ];
   };
@@ -89,7 +89,8 @@
       const variant = data.variants[Number(select.value)];
       const flipped = rowsWhere((row) => isFlipped(variant, row));
       const broken = flipped.filter((row) => isWrong(variant, row)).length;
-      const all = `${flipped.length} of ${data.videos.length} decisions flipped`;
+      const at = decision.origin === "refitted" ? "each one's own threshold" : decision.threshold.toFixed(4);
+      const all = `${flipped.length} of ${data.videos.length} decisions flipped at ${at}`;
       byId("agreement-sum").textContent = `${all}: ${broken} broken, ${flipped.length - broken} repaired.`;
     };
     select.addEventListener("change", () => [sum, redrawScatter, redrawReliability].forEach((step) => step()));

@@ -38,8 +38,8 @@ function confusion(tp, tn, fp, fn) {
 
 // What the slider says, and who wants to know.
 const decision = {
-  threshold: data.threshold,
-  origin: "default",
+  threshold: data.frozen ?? data.threshold,
+  origin: data.frozen === null ? "default" : "frozen",
   followers: [],
   of(variant) {
     return this.origin === "refitted" && variant.refitted !== null ? variant.refitted : this.threshold;

@@ -21,15 +21,20 @@ function byId(id) {
   return document.getElementById(id);
 }
 
+// After eight models the colours begin again, with other markers.
+function markerOf(index) {
+  return `marker-${(index + Math.floor(index / 8)) % 8}`;
+}
+
 function glyph(index) {
   const hollow = data.variants[index].simulated ? " hollow" : "";
-  const frame = { class: `glyph v${index % 7}${hollow}`, viewBox: "-8 -8 16 16", "aria-hidden": "true" };
+  const frame = { class: `glyph v${index % 8}${hollow}`, viewBox: "-8 -8 16 16", "aria-hidden": "true" };
   // A copy: thousands of references to one symbol cost seconds.
-  return shape("svg", frame, byId(`marker-${index % 8}`).firstElementChild.cloneNode());
+  return shape("svg", frame, byId(markerOf(index)).firstElementChild.cloneNode());
 }
 
 function marker(index, x, y, size = 16) {
   const hollow = data.variants[index].simulated ? " hollow" : "";
   const place = { x: x - size / 2, y: y - size / 2, width: size, height: size };
-  return shape("use", { href: `#marker-${index % 8}`, class: `marker v${index % 7}${hollow}`, ...place });
+  return shape("use", { href: `#${markerOf(index)}`, class: `marker v${index % 8}${hollow}`, ...place });
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from evaluate.page.variant_row import main_latencies
+from evaluate.page.variant_row import frozen_threshold, main_latencies
 from evaluate.selection import Outcome
 
 if TYPE_CHECKING:
@@ -42,12 +42,6 @@ def page_data(record: ReportRecord, images: EmbeddedImages) -> dict[str, Any]:
             if sample in row_of
         ],
     }
-
-
-def frozen_threshold(record: ReportRecord) -> float | None:
-    """Returns the threshold that was fitted to the baseline and holds for all variants, if there is one."""
-    points = (v.statistics.at("frozen") for v in record.variants if v.statistics)
-    return next((point.threshold for point in points if point), None)
 
 
 def _videos(record: ReportRecord) -> tuple[list[str], list[bool]]:

@@ -1,4 +1,4 @@
-// AUC against what it costs, and the models than which no other costs as little and is better.
+// AUC against what it costs, and the models that no other beats in both.
 function frontier(host, costOf, costLabel, costText) {
   const order = data.variants.map((_, index) => index).filter((index) => costOf(data.variants[index]) !== null);
   const costs = new Map(order.map((index) => [index, costOf(data.variants[index])]));
@@ -50,7 +50,7 @@ function frontier(host, costOf, costLabel, costText) {
       const [across, up] = at.get(index);
       const [low, high] = (variant.interval ?? [variant.auc, variant.auc]).map(scale.atY);
       for (const [from, to] of [[[across, low], [across, high]], [[across - 4, low], [across + 4, low]], [[across - 4, high], [across + 4, high]]]) {
-        scale.area.append(line(from, to, `error v${index % 7}`));
+        scale.area.append(line(from, to, `error v${index % 8}`));
       }
       const mark = marker(index, across, up, 18);
       mark.append(shape("title", {}, told(index)));

@@ -74,7 +74,7 @@ const gallery = { render: () => {} };
     if (value === null) return null;
     const called = calledFake(variant, row);
     const [wrong, flipped] = [isWrong(variant, row), isFlipped(variant, row)];
-    const track = element("span", { class: "track", "aria-hidden": "true" }, element("i", { class: "cut" }), element("i", { class: `dot v${index % 7}` }));
+    const track = element("span", { class: "track", "aria-hidden": "true" }, element("i", { class: "cut" }), element("i", { class: `dot v${index % 8}` }));
     track.children[0].style.left = `${100 * decision.of(variant)}%`;
     track.children[1].style.left = `${100 * value}%`;
     const note = `${wrong ? " ✕" : ""}${flipped ? " ⇄" : ""}`;

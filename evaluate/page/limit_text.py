@@ -15,6 +15,10 @@ def _auc(value: float) -> str:
     return f"{round(value, 4) + 0.0:.4f}"  # never -0.0000
 
 
+def _fine_percent(value: float) -> str:
+    return f"{round(100 * value, 2) + 0.0:.2f}%"  # losses and their limits are a few tenths of a percent
+
+
 def _mebibytes(value: float) -> str:
     return f"{value:.2f} MiB"
 
@@ -28,8 +32,8 @@ _TEXTS: dict[str, tuple[str, Callable[[float], str]]] = {
     "max_size_mib": ("Size", _mebibytes),
     "min_auc": ("AUC", _auc),
     "max_auc_drop": ("AUC drop", _auc),
-    "max_relative_auc_drop": ("Relative AUC drop", percent_text),
-    "max_error_growth": ("Growth of 1 - AUC", percent_text),
+    "max_relative_auc_drop": ("Relative AUC drop", _fine_percent),
+    "max_error_growth": ("Growth of 1 - AUC", _fine_percent),
     "max_flips": ("Flipped decisions", percent_text),
     "max_false_alarms": ("False alarms", percent_text),
     "max_missed_fakes": ("Missed fakes", percent_text),
@@ -39,6 +43,9 @@ _TEXTS: dict[str, tuple[str, Callable[[float], str]]] = {
     "max_slice_auc_drop": ("AUC drop of the worst slice", _auc),
 }
 
+_PERCENT = ("max_relative_auc_drop", "max_error_growth", "max_flips", "max_false_alarms", "max_missed_fakes")
+_UNITS = {"max_size_mib": " MiB", "max_latency_ms": " ms"}
+
 
 def limit_name(limit: str) -> str:
     """Returns what a limit is about; the name itself for one that is not known here."""
@@ -46,8 +53,15 @@ def limit_name(limit: str) -> str:
 
 
 def limit_bound(limit: str, allowed: float) -> str:
-    """Returns a limit as in `≤ 60.00 MiB`."""
-    return f"{'≥' if is_lower_limit(limit) else '≤'} {limit_value(limit, allowed)}"
+    """Returns a limit as in `≤ 60 MiB`."""
+    return f"{'≥' if is_lower_limit(limit) else '≤'} {stated_text(limit, allowed)}"
+
+
+def stated_text(limit: str, allowed: float) -> str:
+    """Returns a limit as it was stated, without rounding, as in `0.04%`."""
+    if limit in _PERCENT:
+        return f"{100 * allowed:.10g}%"
+    return f"{allowed:.10g}{_UNITS.get(limit, '')}"
 
 
 def limit_value(limit: str, value: float | None) -> str:

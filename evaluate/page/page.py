@@ -11,12 +11,24 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from evaluate.latency_comparison import latency_settings, rows_at
-from evaluate.page.embedded_data import embedded_json, frozen_threshold, page_data
+from evaluate.page.embedded_data import embedded_json, page_data
 from evaluate.page.embedded_image import EmbeddedImages
 from evaluate.page.limit_text import limit_bound, limit_name, limit_value
-from evaluate.page.page_warnings import page_warnings
-from evaluate.page.variant_row import variant_table
-from evaluate.page.verdict_text import main_reason, smallest_passing, verdict_sentence
+from evaluate.page.mask_agreement import mask_agreements
+from evaluate.page.page_warnings import PARTIAL_DATA, page_warnings
+from evaluate.page.variant_row import frozen_threshold, variant_table
+from evaluate.page.verdict_text import (
+    decision_threshold_sentence,
+    domination_notes,
+    main_reason,
+    pass_caveat,
+    relaxed_limits,
+    run_grade_text,
+    smallest_passing,
+    verdict_sentence,
+    waivers,
+)
+from evaluate.sections.cam_section import agreements
 from evaluate.sections.number_text import (
     correlation_text,
     decibel_text,
@@ -31,6 +43,7 @@ from evaluate.sections.number_text import (
     speed_up_text,
 )
 from evaluate.sections.slice_section import worst_slices
+from evaluate.verdict.verdict_lines import grade_text
 from export.sidecar import write_text
 
 if TYPE_CHECKING:
@@ -72,6 +85,10 @@ def page_from_record(record: ReportRecord, verdict: Verdict | None, folder: Path
         record=record,
         verdict=verdict,
         table=variant_table(record, verdict),
+        entries={entry.variant: entry for entry in verdict.variants} if verdict else {},
+        dominations=domination_notes(record, verdict) if verdict else {},
+        decision_threshold=decision_threshold_sentence(record, verdict) if verdict else "",
+        partial_data=PARTIAL_DATA,
         data_json=Markup(embedded_json(data)),
         images_json=Markup(embedded_json(images.uris)),
         missing_images=len(images.missing),
@@ -107,16 +124,23 @@ def _environment() -> Environment:
         "threshold": "{:.4g}".format,
     }
     environment.globals |= {
+        "agreements": agreements,
         "frozen_threshold": frozen_threshold,
+        "grade_text": grade_text,
         "latency_settings": latency_settings,
         "limit_bound": limit_bound,
         "limit_name": limit_name,
         "limit_value": limit_value,
         "main_reason": main_reason,
+        "mask_agreements": mask_agreements,
+        "page_warnings": page_warnings,
+        "pass_caveat": pass_caveat,
+        "relaxed_limits": relaxed_limits,
         "rows_at": rows_at,
+        "run_grade_text": run_grade_text,
         "smallest_passing": smallest_passing,
         "verdict_sentence": verdict_sentence,
-        "page_warnings": page_warnings,
+        "waivers": waivers,
         "worst_slices": worst_slices,
     }
     return environment

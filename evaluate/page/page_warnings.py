@@ -11,6 +11,11 @@ from evaluate.pruning_comparison import pruning_warnings
 if TYPE_CHECKING:
     from evaluate.record import ReportRecord
 
+PARTIAL_DATA = (
+    "These figures are of a part of the test set, because videos are missing for some variant and --allow-partial let "
+    "that pass. Nothing should be signed off by them."
+)
+
 
 def page_warnings(record: ReportRecord) -> tuple[str, ...]:
     """Returns one sentence each; equal ones name their variants once."""

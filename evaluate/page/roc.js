@@ -22,7 +22,7 @@
       { class: "legend", role: "group", "aria-label": "Curves" },
       ...data.variants.map((variant, index) => {
         const sample = shape("svg", { class: "sample", viewBox: "0 0 34 16", "aria-hidden": "true" });
-        sample.append(line([0, 8], [34, 8], `curve v${index % 7} d${index % 5}`), marker(index, 17, 8, 13));
+        sample.append(line([0, 8], [34, 8], `curve v${index % 8} d${index % 5}`), marker(index, 17, 8, 13));
         const button = element("button", { type: "button", "aria-pressed": String(!hidden.has(index)) }, sample, variant.name);
         button.addEventListener("click", () => {
           if (!hidden.delete(index)) hidden.add(index);
@@ -45,7 +45,7 @@
     data.variants.forEach((variant, index) => {
       const [rates, found] = variant.roc;
       const points = rates.map((rate, point) => [scale.atX(rate), scale.atY(found[point])]);
-      const path = shape("path", { class: `curve v${index % 7} d${index % 5}`, d: polyline(points), "data-curve": index });
+      const path = shape("path", { class: `curve v${index % 8} d${index % 5}`, d: polyline(points), "data-curve": index });
       // An earlier curve is wider, so that one that coincides with it leaves a rim of it visible.
       path.style.strokeWidth = 1.6 + (2.4 * (data.variants.length - 1 - index)) / Math.max(data.variants.length - 1, 1);
       path.classList.toggle("away", hidden.has(index));

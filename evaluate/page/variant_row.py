@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evaluate.latency_comparison import main_setting, rows_at
+from evaluate.metrics import DEFAULT_THRESHOLD
 from evaluate.page.difference_scale import DifferenceScale, difference_scale
+from evaluate.record import BASELINE
 
 if TYPE_CHECKING:
     from evaluate.latency_comparison import LatencyRow, Setting
@@ -44,6 +46,11 @@ class VariantRow:
         return self.verdict is not None and self.verdict.is_candidate
 
     @property
+    def role(self) -> str:
+        """What it is where the verdict does not depend on it."""
+        return "reference" if self.variant.name == BASELINE else "no candidate"
+
+    @property
     def flips(self) -> Flips | None:
         """Decisions that differ from the baseline's."""
         found = self.variant.statistics
@@ -63,6 +70,8 @@ class VariantTable:
         rows: In the order of the report.
         threshold: Where false alarms are counted.
         origin: Where that threshold comes from.
+        flip_threshold: Where flips are counted; None where nothing was compared with the baseline.
+        slice_threshold: Where the errors of the parts of the test set are counted.
         setting: Where latency was measured; None if it was not.
         scale: Where the differences are drawn; None without any.
     """
@@ -70,6 +79,8 @@ class VariantTable:
     rows: tuple[VariantRow, ...]
     threshold: float
     origin: ThresholdOrigin
+    flip_threshold: float | None
+    slice_threshold: float
     setting: Setting | None
     scale: DifferenceScale | None
 
@@ -92,8 +103,23 @@ def variant_table(record: ReportRecord, verdict: Verdict | None) -> VariantTable
         for index, (variant, point) in enumerate(zip(record.variants, points, strict=True))
     )
     threshold = next((point.threshold for point in points if is_frozen and point), record.threshold)
-    origin: ThresholdOrigin = "frozen" if is_frozen else "default"
-    return VariantTable(rows, threshold, origin, main_setting(record), difference_scale(rows))
+    frozen = frozen_threshold(record)
+    drifts = [variant.statistics.drift for variant in record.variants if variant.statistics]
+    return VariantTable(
+        rows=rows,
+        threshold=threshold,
+        origin="frozen" if is_frozen else "default",
+        flip_threshold=next((drift.threshold for drift in drifts if drift), None),
+        slice_threshold=DEFAULT_THRESHOLD if frozen is None else frozen,
+        setting=main_setting(record),
+        scale=difference_scale(rows),
+    )
+
+
+def frozen_threshold(record: ReportRecord) -> float | None:
+    """Returns the threshold that was fitted to the baseline and holds for all variants, if there is one."""
+    points = (v.statistics.at("frozen") for v in record.variants if v.statistics)
+    return next((point.threshold for point in points if point), None)
 
 
 def main_latencies(record: ReportRecord) -> dict[str, LatencyRow]:

@@ -199,5 +199,5 @@ def _ladder(source: str, dense: float, last: float) -> tuple[LadderStep, ...]:
 
 
 def _agreement() -> CamAgreement:
-    masks = MaskAgreement(40, 0.83, 0.61, 0.27)
-    return CamAgreement(120, 0.91, Interval(0.89, 0.93), 0.31, 0.74, Interval(0.71, 0.77), 0.22, masks)
+    masks, dense = MaskAgreement(40, 0.83, 0.61, 0.27), MaskAgreement(40, 0.9, 0.66, 0.27)
+    return CamAgreement(120, 0.91, Interval(0.89, 0.93), 0.31, 0.74, Interval(0.71, 0.77), 0.22, masks, dense)

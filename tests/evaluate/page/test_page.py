@@ -15,7 +15,9 @@ import pytest
 from evaluate.comparison import compared_variants
 from evaluate.page import page
 from evaluate.page.page import page_from_record, write_page
-from evaluate.verdict.limits import LimitsFile
+from evaluate.page.page_warnings import PARTIAL_DATA
+from evaluate.sections.markdown import markdown_from_record
+from evaluate.verdict.limits import Limits, LimitsFile
 from tests.evaluate.latency_reference import latency_reference_record
 from tests.evaluate.page.page_parts import PageParts
 from tests.evaluate.page.page_reference import (
@@ -28,6 +30,7 @@ from tests.evaluate.page.page_reference import (
 )
 from tests.evaluate.pruning_reference import pruning_reference_record
 from tests.evaluate.reference import reference_record
+from tests.evaluate.statistics_reference import statistics_record, verdict_on_statistics
 
 if TYPE_CHECKING:
     from evaluate.record import ReportRecord
@@ -160,6 +163,7 @@ def test_verdict_is_a_word_with_reasons_and_next_steps(tmp_path: Path) -> None:
         for finding in variant.findings:
             assert finding.reason in shown
             assert finding.next_step in shown
+    assert shown.count("Waived for ") == 1
     assert "Waived: the <flips> are repairs" in shown
     assert "Only q16 goes to the field <now>." in shown
 
@@ -204,8 +208,72 @@ def test_figures_are_those_of_the_record(tmp_path: Path) -> None:
 def test_whatever_was_not_measured_is_left_out(tmp_path: Path, record: ReportRecord) -> None:
     parts = parts_of(record, tmp_path, graded=False)
     assert "Not graded" in parts.shown
-    assert ("Partial data" in parts.shown) == record.is_partial
+    assert ("Nothing should be signed off by them." in parts.shown) == record.is_partial
     assert [tag for tag, _ in parts.tags].count("script") == 3
+
+
+def test_partial_data_is_said_as_strongly_as_in_the_text_report(tmp_path: Path) -> None:
+    record = replace(small_record(), is_partial=True)
+    verdict = page_verdict(record)
+    shown = PageParts(page_from_record(record, verdict, tmp_path)).shown
+    assert shown.count(PARTIAL_DATA) == 1
+    assert "Nothing should be signed off by them." in markdown_from_record(record, verdict)
+    assert shown.count("(partial data)") == 2 + 2 * sum(entry.is_candidate for entry in verdict.variants)
+
+
+def test_simulated_and_waived_passes_are_no_plain_ones(tmp_path: Path) -> None:
+    record = page_record()
+    kept = tuple(variant for variant in record.variants if variant.name in ("baseline", "q8w", "q16-s50"))
+    record = replace(record, variants=kept)
+    limits = LimitsFile(common=Limits(max_auc_drop=0.03, max_flips=0.05))
+    page_text = page_from_record(record, page_verdict(record, limits), tmp_path)
+    shown = " ".join(PageParts(page_text).shown.split())
+    assert shown.startswith("PASS (simulated): Engine sign-off")
+    assert "2 of 2 candidates pass (1 by simulated scores, 1 with a waiver). The smallest that passes is" in shown
+    assert "AUC 0.9461 (with a waiver). Waived for q16-s50: Flipped decisions (FAIL), because: the <flips>" in shown
+    assert shown.count("PASS (simulated)") == 4
+    opened = [a["id"] for tag, a in PageParts(page_text).tags if tag == "details" and "open" in a]
+    assert opened == ["finding-1"]
+    after_waiver = page_text.partition('class="waived"')[2].partition("</td>")[0]
+    assert "Next:" not in after_waiver
+
+
+def test_what_is_no_candidate_has_no_grade(tmp_path: Path) -> None:
+    record = page_record()
+    limits = LimitsFile(common=Limits(max_size_mib=60.0), candidates=("q16",))
+    text = page_from_record(record, page_verdict(record, limits), tmp_path)
+    shown = " ".join(PageParts(text).shown.split())
+    assert "baselinereferencethe verdict does not depend on it" in shown
+    assert "q32-p50no candidatethe verdict does not depend on it" in shown
+    assert "FAIL" not in shown
+    assert "missed" in shown
+
+
+def test_thresholds_of_counts_are_named(tmp_path: Path) -> None:
+    record = page_record()
+    shown = " ".join(parts_of(record, tmp_path).shown.split())
+    assert "Flips and false alarms are counted at 0.5237, the threshold frozen on the validation set." in shown
+    assert "Broken, repaired and McNemar's p are those at 0.5237, the frozen threshold, wherever" in shown
+    assert "Missed fakes and false alarms are those at 0.5237, wherever" in shown
+    assert "Change, flips (decisions at 0.5) and SQNR are against the stage before." in shown
+
+
+def test_ladder_and_maps_are_told_as_in_the_text_report(tmp_path: Path) -> None:
+    record = statistics_record()
+    text = page_from_record(record, verdict_on_statistics(record), tmp_path)
+    reported = markdown_from_record(record).replace("**", "")
+    for section, label in (("ladder", "Stages from"), ("cam", "Maps against masks")):
+        part = text.partition(f'<section id="{section}"')[2].partition(f'aria-label="{label}')[2]
+        rows = re.findall(r"(?s)<tr>(.*?)</tr>", part.partition("</table>")[0])
+        cells = [
+            [" ".join(PageParts(c).shown.split()) for c in re.findall(r"(?s)<t[hd].*?</t[hd]>", row)] for row in rows
+        ]
+        assert len(cells) > 2
+        for row in cells:
+            # A model's name spans the rows of its stages.
+            assert f"| {' | '.join(row)} |".replace("–", "-") in reported, row
+    (agreement,) = {variant.cam_agreement for variant in record.variants if variant.cam_agreement}
+    assert f"<td>{agreement.overlap:.3f}<small>" in text
 
 
 def test_page_is_the_same_bytes_each_time(tmp_path: Path) -> None:
@@ -219,7 +287,7 @@ def test_page_is_the_same_bytes_each_time(tmp_path: Path) -> None:
 def test_limits_of_all_and_of_single_variants_are_listed(tmp_path: Path) -> None:
     record = small_record()
     shown = parts_of(record, tmp_path).shown
-    assert "≤ 60.00 MiB" in shown
+    assert "≤ 60 MiB" in shown
     assert "R. Miller" in shown
     unsigned = replace(page_verdict(record, LimitsFile()), decision=type(page_verdict(record).decision)())
     assert "Not signed." in PageParts(page_from_record(record, unsigned, tmp_path)).shown

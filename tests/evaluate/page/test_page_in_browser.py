@@ -12,6 +12,7 @@ from sklearn.metrics import confusion_matrix
 from evaluate.comparison import compared_variants
 from evaluate.metrics import ConfusionCounts
 from evaluate.page.page import write_page
+from evaluate.page.variant_row import frozen_threshold
 from tests.evaluate.page.browser_page import chromium, opened
 from tests.evaluate.page.page_reference import (
     HOSTILE_NAMES,
@@ -105,6 +106,23 @@ def test_buttons_set_the_thresholds_of_the_record(watched: Watched, record: Repo
         assert point
         counts = point.confusion
         assert row[1:6] == [f"{point.threshold:.4f}", *map(str, (counts.tp, counts.tn, counts.fp, counts.fn))]
+
+
+def test_opens_at_the_frozen_threshold_where_flips_are_those_that_were_graded(
+    watched: Watched, record: ReportRecord
+) -> None:
+    assert watched.page.get_attribute("[data-threshold=frozen]", "aria-pressed") == "true"
+    for row, variant in zip(watched.table("threshold-table"), record.variants, strict=True):
+        assert variant.statistics
+        drift = variant.statistics.drift
+        assert row[10] == str(drift.flips.share.count if drift else 0)
+
+
+def test_no_two_of_eight_models_look_alike(watched: Watched) -> None:
+    style = """() => Array.from(document.querySelectorAll('#variant-table .glyph'), glyph => [
+        getComputedStyle(glyph).stroke, glyph.firstElementChild.getAttribute('href')])"""
+    colours, markers = zip(*watched.page.evaluate(style), strict=True)
+    assert len(set(colours)) == len(set(markers)) == 8
 
 
 def test_marks_lie_on_the_curve_at_the_threshold(watched: Watched, record: ReportRecord) -> None:
@@ -214,8 +232,9 @@ def test_filters_show_the_videos_that_the_scores_say(
 def test_any_model_means_at_least_one(watched: Watched, record: ReportRecord) -> None:
     watched.show_gallery()
     watched.choose("decision", "flipped")
-    before = scores_of(record, "baseline") >= 0.5
-    flipped = np.any([(scores_of(record, v.name) >= 0.5) != before for v in record.variants], axis=0)
+    frozen = frozen_threshold(record)
+    before = scores_of(record, "baseline") >= frozen
+    flipped = np.any([(scores_of(record, v.name) >= frozen) != before for v in record.variants], axis=0)
     shown = watched.page.inner_text("#gallery-count")
     assert shown.startswith(f"{flipped.sum()} of {len(record.videos)} videos")
 
@@ -260,17 +279,19 @@ def test_orders_of_the_gallery(watched: Watched, record: ReportRecord) -> None:
 
 def test_scatter_counts_flips_and_names_the_nearest_video(watched: Watched, record: ReportRecord) -> None:
     watched.page.select_option("#agreement-variant", label="q8")
-    is_fake, called = labels_of(record), scores_of(record, "q8") >= 0.5
-    flipped = called != (scores_of(record, "baseline") >= 0.5)
+    frozen = frozen_threshold(record)
+    is_fake, called = labels_of(record), scores_of(record, "q8") >= frozen
+    flipped = called != (scores_of(record, "baseline") >= frozen)
     broken = int(np.sum(flipped & (called != is_fake)))
     text = watched.page.inner_text("#agreement-sum")
-    assert text == f"{flipped.sum()} of 518 decisions flipped: {broken} broken, {flipped.sum() - broken} repaired."
+    counts = f"{broken} broken, {flipped.sum() - broken} repaired"
+    assert text == f"{flipped.sum()} of 518 decisions flipped at {frozen:.4f}: {counts}."
     dots = watched.page.locator("#scatter path.dots").evaluate_all(
         "paths => paths.map(p => [p.getAttribute('class'), (p.getAttribute('d').match(/M/g) ?? []).length])"
     )
-    counts = dict(dots)
-    assert counts["dots fake flipped"] == np.sum(flipped & is_fake)
-    assert counts["dots real"] == np.sum(~flipped & ~is_fake)
+    drawn = dict(dots)
+    assert drawn["dots fake flipped"] == np.sum(flipped & is_fake)
+    assert drawn["dots real"] == np.sum(~flipped & ~is_fake)
     watched.page.locator("#scatter svg").first.scroll_into_view_if_needed()
     box = watched.page.locator("#scatter svg").first.bounding_box()
     assert box
@@ -303,8 +324,9 @@ def test_keyboard_alone_is_enough(watched: Watched) -> None:
     page.keyboard.press("Space")
     assert page.get_attribute("#variant-table th", "aria-sort") == "descending"
     page.focus("#threshold-slider")
+    before = float(page.input_value("#threshold-number"))
     page.keyboard.press("ArrowRight")
-    assert page.input_value("#threshold-number") == "0.501"
+    assert float(page.input_value("#threshold-number")) == pytest.approx(before + 0.001, abs=0.0006)
     page.keyboard.press("End")
     assert [row[2] for row in watched.table("threshold-table")] == ["0"] * 8
     page.focus("[data-threshold=frozen]")
