@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from evaluate.metrics import roc_auc
 from evaluate.record import BASELINE
 from evaluate.statistics.auc_interval import auc_estimates
+from evaluate.statistics.clusters import clusters_of
 from evaluate.statistics.noninferiority import noninferiority_of_all
 from evaluate.verdict.grade_text import confidence_text, more_videos_text, stated_limit_text, undecided_text
 from evaluate.verdict.verdict import Finding
@@ -118,7 +119,7 @@ def _of_drop(
         return Finding(limit, allowed, drop, least, "FAIL", f"{lost}; {sure} at least {at_least}, beyond {kept}")
     around = undecided_text(at_least, at_most, stated, evidence.confidence, judged)
     reason = f"{lost}; {around}: {evidence.videos:,} videos do not decide"
-    more = more_videos_text(comparison.videos_needed, "videos", evidence.videos)
+    more = _more_text(evidence, comparison.videos_needed)
     return Finding(limit, allowed, drop, most, "INCONCLUSIVE", reason, more)
 
 
@@ -152,8 +153,15 @@ def _of_auc(evidence: Evidence, allowed: float, auc: float, bounds: Interval) ->
     needed = _videos_for_auc(evidence, allowed, auc, bounds)
     around = undecided_text(f"{bounds.low:.4f}", f"{bounds.high:.4f}", stated, evidence.confidence)
     reason = f"{measured}; {around}: {evidence.videos:,} videos do not decide"
-    more = more_videos_text(needed, "videos", evidence.videos)
+    more = _more_text(evidence, needed)
     return Finding("min_auc", allowed, auc, bounds.low, "INCONCLUSIVE", reason, more)
+
+
+def _more_text(evidence: Evidence, needed: float | None) -> str:
+    """Says how many videos would decide, or that other persons are needed first."""
+    if clusters_of(evidence.is_fake, evidence.clusters).smaller_class < 2:
+        return "all fakes or all reals show one person, which no number of videos makes up for: evaluate more persons"
+    return more_videos_text(needed, "videos", evidence.videos)
 
 
 def _videos_for_auc(evidence: Evidence, allowed: float, auc: float, bounds: Interval) -> float | None:

@@ -362,3 +362,16 @@ def test_confidence_is_that_of_the_file() -> None:
         assert middle is not None
         assert high is not None
         assert low < middle < high or low > middle > high
+
+
+def test_fakes_of_one_person_call_for_other_persons_and_not_for_more_videos() -> None:
+    drawn = Drawn(np.random.default_rng(3), 60)
+    drawn.add_noisy("q16", 30)
+    record = drawn.record()
+    videos = tuple(replace(video, cluster="id0") if video.is_fake else video for video in record.videos)
+    verdict = graded(replace(record, videos=videos), LimitsFile(Limits(max_auc_drop=0.02, min_auc=0.9)))
+    for finding in findings(verdict, "q16").values():
+        assert (finding.grade, finding.next_step.partition(",")[0]) == (
+            "INCONCLUSIVE",
+            "all fakes or all reals show one person",
+        )
