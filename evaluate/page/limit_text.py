@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evaluate.sections.number_text import milliseconds_text, percent_text
+from evaluate.verdict.grade_text import stated_limit_text
 from evaluate.verdict.limit_range import is_lower_limit
 
 if TYPE_CHECKING:
@@ -43,9 +44,6 @@ _TEXTS: dict[str, tuple[str, Callable[[float], str]]] = {
     "max_slice_auc_drop": ("AUC drop of the worst slice", _auc),
 }
 
-_PERCENT = ("max_relative_auc_drop", "max_error_growth", "max_flips", "max_false_alarms", "max_missed_fakes")
-_UNITS = {"max_size_mib": " MiB", "max_latency_ms": " ms"}
-
 
 def limit_name(limit: str) -> str:
     """Returns what a limit is about; the name itself for one that is not known here."""
@@ -54,14 +52,7 @@ def limit_name(limit: str) -> str:
 
 def limit_bound(limit: str, allowed: float) -> str:
     """Returns a limit as in `≤ 60 MiB`."""
-    return f"{'≥' if is_lower_limit(limit) else '≤'} {stated_text(limit, allowed)}"
-
-
-def stated_text(limit: str, allowed: float) -> str:
-    """Returns a limit as it was stated, without rounding, as in `0.04%`."""
-    if limit in _PERCENT:
-        return f"{100 * allowed:.10g}%"
-    return f"{allowed:.10g}{_UNITS.get(limit, '')}"
+    return f"{'≥' if is_lower_limit(limit) else '≤'} {stated_limit_text(limit, allowed)}"
 
 
 def limit_value(limit: str, value: float | None) -> str:

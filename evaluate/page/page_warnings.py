@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluate.int8_comparison import int8_warnings, sentences_by_name
-from evaluate.latency_comparison import latency_warnings
-from evaluate.pruning_comparison import pruning_warnings
+from evaluate.int8_comparison import sentences_by_name
+from evaluate.sections.warning_list import all_warnings
 
 if TYPE_CHECKING:
     from evaluate.record import ReportRecord
@@ -20,10 +19,4 @@ PARTIAL_DATA = (
 def page_warnings(record: ReportRecord) -> tuple[str, ...]:
     """Returns one sentence each; equal ones name their variants once."""
     simulations = ((v.name, (f"simulated: {v.simulation}",)) for v in record.variants if v.is_simulation)
-    return (
-        *record.warnings,
-        *sentences_by_name(simulations),
-        *pruning_warnings(record),
-        *int8_warnings(record),
-        *latency_warnings(record),
-    )
+    return (*sentences_by_name(simulations), *all_warnings(record))

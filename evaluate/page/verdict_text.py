@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluate.page.limit_text import limit_name, stated_text
+from evaluate.page.limit_text import limit_name
 from evaluate.record import BASELINE
 from evaluate.verdict.domination import domination_sentences
+from evaluate.verdict.grade_text import stated_limit_text
 from evaluate.verdict.limit_range import is_lower_limit
 from evaluate.verdict.share_grading import SHARE_LIMITS, deciding_point
 from evaluate.verdict.verdict_lines import grade_text
@@ -84,7 +85,7 @@ def relaxed_limits(verdict: Verdict, variant: str) -> list[str]:
     relaxed = []
     for limit, allowed in own.stated.items() if own else ():
         if limit in common and (allowed < common[limit] if is_lower_limit(limit) else allowed > common[limit]):
-            relaxed.append(f"{limit} relaxed to {stated_text(limit, allowed)}")
+            relaxed.append(f"{limit} relaxed to {stated_limit_text(limit, allowed)}")
     return relaxed
 
 

@@ -35,7 +35,7 @@ def undecided_text(low: str, high: str, allowed: str, confidence: float, judged:
 
 def stated_limit_text(limit: str, allowed: float) -> str:
     """Returns a limit as it was stated, as in `0.04%`, `60 MiB` or `0.01`: rounded, it might read as another one."""
-    return f"{100 * allowed:g}%" if limit in _SHARES else f"{allowed:g}{_UNITS.get(limit, '')}"
+    return f"{100 * allowed:.10g}%" if limit in _SHARES else f"{allowed:.10g}{_UNITS.get(limit, '')}"
 
 
 def more_videos_text(needed: float | None, kind: str, found: int) -> str:

@@ -151,5 +151,5 @@ def test_every_limit_has_a_name_and_a_unit() -> None:
 
 def test_warnings_tell_of_simulations_by_name() -> None:
     warnings = page_warnings(page_record())
-    assert warnings[:2] == ("6 images did not decode", "q8w: simulated: INT8 is simulated by ONNX Runtime on the CPU")
+    assert warnings[:2] == ("q8w: simulated: INT8 is simulated by ONNX Runtime on the CPU", "6 images did not decode")
     assert any("compute time varies" in warning for warning in warnings)
