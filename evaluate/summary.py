@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evaluate.latency_comparison import main_setting, rows_at
-from evaluate.sections.interval_section import with_statistics
-from evaluate.sections.markdown import simulation_marks
-from evaluate.sections.number_text import (
+from evaluate.number_text import (
     diff_interval_text,
     diff_text,
     interval_text,
@@ -15,6 +13,8 @@ from evaluate.sections.number_text import (
     rate_text,
     reduction_text,
 )
+from evaluate.sections.interval_section import with_statistics
+from evaluate.sections.markdown import simulation_marks
 from evaluate.sections.warning_list import all_warnings
 
 if TYPE_CHECKING:

@@ -11,25 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from evaluate.latency_comparison import latency_settings, rows_at
-from evaluate.page.embedded_data import embedded_json, page_data
-from evaluate.page.embedded_image import EmbeddedImages
-from evaluate.page.limit_text import limit_bound, limit_name, limit_value
-from evaluate.page.mask_agreement import mask_agreements
-from evaluate.page.page_warnings import PARTIAL_DATA, page_warnings
-from evaluate.page.variant_row import frozen_threshold, variant_table
-from evaluate.page.verdict_text import (
-    decision_threshold_sentence,
-    domination_notes,
-    main_reason,
-    pass_caveat,
-    relaxed_limits,
-    run_grade_text,
-    smallest_passing,
-    verdict_sentence,
-    waivers,
-)
-from evaluate.sections.cam_section import agreements
-from evaluate.sections.number_text import (
+from evaluate.number_text import (
     correlation_text,
     decibel_text,
     diff_interval_text,
@@ -42,8 +24,26 @@ from evaluate.sections.number_text import (
     reduction_text,
     speed_up_text,
 )
+from evaluate.page.embedded_data import embedded_json, page_data
+from evaluate.page.embedded_image import EmbeddedImages
+from evaluate.page.mask_agreement import mask_agreements
+from evaluate.page.page_warnings import PARTIAL_DATA, page_warnings
+from evaluate.page.variant_row import frozen_threshold, variant_table
+from evaluate.sections.cam_section import agreements
 from evaluate.sections.slice_section import worst_slices
+from evaluate.verdict.limit_text import limit_bound, limit_name, limit_value
 from evaluate.verdict.verdict_lines import grade_text
+from evaluate.verdict.verdict_text import (
+    decision_threshold_sentence,
+    domination_notes,
+    main_reason,
+    pass_caveat,
+    relaxed_limits,
+    run_grade_text,
+    smallest_passing,
+    verdict_sentence,
+    waivers,
+)
 from export.sidecar import write_text
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
+from evaluate.number_text import diff_text
 from evaluate.plots.plots import save_figure
 from evaluate.sections.interval_section import MARGIN_LIMIT, with_statistics
-from evaluate.sections.number_text import diff_text
 from evaluate.sections.verdict_section import finding_of
 from export.sidecar import write_json
 

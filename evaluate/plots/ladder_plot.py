@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, get_args
 from matplotlib.figure import Figure
 
 from evaluate.ladder import Stage
+from evaluate.number_text import diff_text
 from evaluate.plots.panels import panels_of
 from evaluate.plots.plots import save_figure
 from evaluate.sections.ladder_section import with_ladder
-from evaluate.sections.number_text import diff_text
 from export.sidecar import write_json
 
 if TYPE_CHECKING:

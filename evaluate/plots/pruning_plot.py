@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from evaluate.number_text import percent_text
 from evaluate.plots.network_axis import label_stages
 from evaluate.plots.plots import save_figure
-from evaluate.sections.number_text import percent_text
 from export.sidecar import write_json
 
 if TYPE_CHECKING:

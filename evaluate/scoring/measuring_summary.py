@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evaluate.number_text import milliseconds_text, rate_text
 from evaluate.scoring.latency_files import read_latency
-from evaluate.sections.number_text import milliseconds_text, rate_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evaluate.number_text import percent_text
 from evaluate.sections.markdown_table import escaped, markdown_table
-from evaluate.sections.number_text import percent_text
 from export.variant import DENSE
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evaluate.number_text import correlation_text, decibel_text, diff_text, p_value_text, proportion_text
 from evaluate.sections.interval_section import with_statistics
 from evaluate.sections.markdown_table import escaped, image_link, markdown_table
-from evaluate.sections.number_text import correlation_text, decibel_text, diff_text, p_value_text, proportion_text
 
 if TYPE_CHECKING:
     from evaluate.record import GallerySample, ReportRecord, VariantResult

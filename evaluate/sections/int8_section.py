@@ -17,9 +17,9 @@ from evaluate.int8_comparison import (
     restored_groups,
     sensitivity_of_groups,
 )
+from evaluate.number_text import decibel_text, diff_text, percent_text
 from evaluate.record import BYTES_PER_MIB
 from evaluate.sections.markdown_table import escaped, file_link, image_link, markdown_table
-from evaluate.sections.number_text import decibel_text, diff_text, percent_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evaluate.number_text import decibel_text, diff_text
 from evaluate.sections.markdown_table import escaped, image_link, markdown_table
-from evaluate.sections.number_text import decibel_text, diff_text
 
 if TYPE_CHECKING:
     from evaluate.ladder import LadderStep

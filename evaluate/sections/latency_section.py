@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from engines.latency import UNSTABLE_VARIATION
 from evaluate.latency_comparison import latency_settings, latency_warnings, plotted_settings, rows_at
+from evaluate.number_text import milliseconds_text, percent_text, rate_text, speed_up_text
 from evaluate.record import BYTES_PER_MIB
 from evaluate.sections.markdown_table import escaped, image_link, markdown_table
-from evaluate.sections.number_text import milliseconds_text, percent_text, rate_text, speed_up_text
 
 if TYPE_CHECKING:
     from engines.latency import LatencyRecord, Spread

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from evaluate.comparison import insights_from_record
 from evaluate.latency_comparison import fastest_stable
-from evaluate.page.verdict_text import smallest_passing
+from evaluate.number_text import diff_text, milliseconds_text, reduction_text, speed_up_text
 from evaluate.sections.cam_section import cam_lines
 from evaluate.sections.drift_section import drift_lines
 from evaluate.sections.int8_section import int8_lines
@@ -15,7 +15,6 @@ from evaluate.sections.interval_section import has_differences, interval_lines
 from evaluate.sections.ladder_section import ladder_lines
 from evaluate.sections.latency_section import latency_lines
 from evaluate.sections.markdown_table import escaped, image_link, markdown_table
-from evaluate.sections.number_text import diff_text, milliseconds_text, reduction_text, speed_up_text
 from evaluate.sections.provenance_section import engine_lines, provenance_lines
 from evaluate.sections.pruning_section import pruning_lines
 from evaluate.sections.quality_section import quality_lines
@@ -25,6 +24,7 @@ from evaluate.sections.verdict_section import decision_lines, verdict_section_li
 from evaluate.sections.visual_analysis import visual_analysis_lines
 from evaluate.sections.warning_list import all_warnings
 from evaluate.verdict.verdict_lines import grade_text
+from evaluate.verdict.verdict_text import smallest_passing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

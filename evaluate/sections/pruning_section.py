@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evaluate.number_text import decibel_text, diff_text, percent_text, reduction_text
 from evaluate.pruning_comparison import (
     heaviest_losses,
     missed_pruning_limits,
@@ -15,7 +16,6 @@ from evaluate.pruning_comparison import (
 )
 from evaluate.record import BYTES_PER_MIB
 from evaluate.sections.markdown_table import escaped, file_link, image_link, markdown_table
-from evaluate.sections.number_text import decibel_text, diff_text, percent_text, reduction_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from evaluate.number_text import percent_text
 from evaluate.sections.interval_section import with_statistics
 from evaluate.sections.markdown_table import escaped, image_link, markdown_table
-from evaluate.sections.number_text import percent_text
 
 if TYPE_CHECKING:
     from evaluate.record import ReportRecord, VariantResult

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from evaluate.page.limit_text import limit_value
 from evaluate.record import BASELINE
 from evaluate.sections.markdown_table import escaped, markdown_table
 from evaluate.verdict.domination import domination_sentences
 from evaluate.verdict.grade_text import stated_limit_text
 from evaluate.verdict.limit_range import is_lower_limit
+from evaluate.verdict.limit_text import limit_value
 from evaluate.verdict.limits import Limits
 from evaluate.verdict.share_grading import SHARE_LIMITS, deciding_point
 from evaluate.verdict.verdict_lines import grade_text
+from evaluate.verdict.verdict_text import run_grade_text, verdict_sentence
 
 if TYPE_CHECKING:
     from evaluate.record import ReportRecord
@@ -26,7 +26,6 @@ _SIMULATED = (
     "PASS (simulated): the limits are kept by scores that only simulate the arithmetic of the target. Evaluate the "
     "engine on the target before it ships."
 )
-_GRADES = ("PASS", "FAIL", "INCONCLUSIVE")
 
 
 def verdict_section_lines(record: ReportRecord, verdict: Verdict) -> list[str]:
@@ -34,7 +33,11 @@ def verdict_section_lines(record: ReportRecord, verdict: Verdict) -> list[str]:
     header = ["Model", "Grade", "Decided by", "Next step"]
     rows = [_verdict_row(variant, verdict) for variant in verdict.variants]
     sentences = (*map(escaped, domination_sentences(record, verdict)), *_waivers(verdict), _signature(verdict))
-    lines = [f"## Verdict: {verdict.grade}", _count_sentence(verdict), ""]
+    lines = [
+        f"## Verdict: {run_grade_text(verdict)}",
+        f"{verdict_sentence(verdict)} The verdict is the worst of the candidates' grades.",
+        "",
+    ]
     lines += [*markdown_table(header, ["left"] * 4, rows), "", *_threshold_lines(record, verdict)]
     lines += [f"- {sentence}" for sentence in sentences]
     graded = [variant for variant in verdict.variants if not _is_reference(variant)]
@@ -120,16 +123,6 @@ def _relaxed(variant: VariantVerdict, limits: LimitsFile) -> list[str]:
         if own[limit] < common if is_lower_limit(limit) else own[limit] > common:
             relaxed.append(f"`{limit}` relaxed to {stated_limit_text(limit, own[limit])}")
     return relaxed
-
-
-def _count_sentence(verdict: Verdict) -> str:
-    candidates = [variant for variant in verdict.variants if variant.is_candidate]
-    if not candidates:
-        return "There is no candidate to sign off."
-    counts = Counter(variant.grade for variant in candidates)
-    found = ", ".join(f"{counts[grade]} {grade}" for grade in _GRADES if counts[grade])  # type: ignore[index]
-    plural = "candidate" if len(candidates) == 1 else "candidates"
-    return f"{len(candidates)} {plural}: {found}. The verdict is the worst of them."
 
 
 def _waivers(verdict: Verdict) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evaluate.number_text import milliseconds_text, percent_text
 from evaluate.record import BASELINE
-from evaluate.sections.number_text import milliseconds_text, percent_text
 from evaluate.verdict.exact_grading import deciding_latency
 from evaluate.verdict.share_grading import deciding_point
 from evaluate.verdict.verdict_lines import finding_text, grade_text

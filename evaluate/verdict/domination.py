@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from engines.latency import UNSTABLE_VARIATION
 from evaluate.latency_comparison import latency_settings, rows_at
+from evaluate.number_text import milliseconds_text
 from evaluate.record import BASELINE
-from evaluate.sections.number_text import milliseconds_text
 from evaluate.statistics.auc_interval import auc_differences
 
 if TYPE_CHECKING:

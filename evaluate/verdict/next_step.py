@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluate.sections.number_text import milliseconds_text, percent_text
+from evaluate.number_text import milliseconds_text, percent_text
 from evaluate.verdict.accuracy_step import accuracy_step, prune_less_step
 from evaluate.verdict.auc_grading import AUC_DROP_LIMITS
 from evaluate.verdict.exact_grading import deciding_latency, exact_finding, is_on_cpu, slice_text, worst_slice

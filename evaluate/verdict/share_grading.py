@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluate.sections.number_text import percent_text
+from evaluate.number_text import percent_text
 from evaluate.statistics.proportion import proportion_bounds
 from evaluate.verdict.grade_text import (
     MOST_VIDEOS,

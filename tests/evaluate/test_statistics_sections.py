@@ -10,12 +10,12 @@ from urllib.parse import unquote
 import pytest
 
 from evaluate.comparison import compared_variants
+from evaluate.number_text import interval_text, p_value_text, proportion_text
 from evaluate.sections.cam_section import cam_lines
 from evaluate.sections.drift_section import drift_lines
 from evaluate.sections.interval_section import interval_lines
 from evaluate.sections.ladder_section import ladder_lines
 from evaluate.sections.markdown import markdown_from_record
-from evaluate.sections.number_text import interval_text, p_value_text, proportion_text
 from evaluate.sections.provenance_section import provenance_lines
 from evaluate.sections.quality_section import quality_lines
 from evaluate.sections.slice_section import slice_lines, worst_slices
@@ -218,7 +218,7 @@ def test_a_verdict_without_candidates_says_so() -> None:
     verdict = verdict_on_statistics()
     baseline = replace(verdict, grade="PASS", variants=verdict.variants[:1])
     text = "\n".join(verdict_section_lines(statistics_record(), baseline))
-    assert "There is no candidate to sign off." in text
+    assert "No variant was a candidate." in text
     assert "INCONCLUSIVE" not in text
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from evaluate.number_text import milliseconds_text, rate_text, speed_up_text
 from evaluate.report import write_report
 from evaluate.sections.latency_section import latency_lines
 from evaluate.sections.markdown import markdown_from_record
-from evaluate.sections.number_text import milliseconds_text, rate_text, speed_up_text
 from tests.evaluate.int8_reference import b5_record, int8_reference_record
 from tests.evaluate.latency_reference import cpu_latency, gpu_latency, latency_reference_record, with_latency
 from tests.evaluate.pruning_reference import pruning_reference_record

@@ -9,10 +9,10 @@ from urllib.parse import unquote
 import pytest
 
 from evaluate.comparison import compared_variants
+from evaluate.number_text import decibel_text, diff_text, percent_text, reduction_text
 from evaluate.record import ReportRecord, ReportSample
 from evaluate.sections.markdown import markdown_from_record
 from evaluate.sections.markdown_table import escaped
-from evaluate.sections.number_text import decibel_text, diff_text, percent_text, reduction_text
 from evaluate.sections.visual_analysis import shortened_name
 from evaluate.selection import Outcome
 from tests.evaluate.reference import reference_record

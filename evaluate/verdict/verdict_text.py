@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluate.page.limit_text import limit_name
 from evaluate.record import BASELINE
 from evaluate.verdict.domination import domination_sentences
 from evaluate.verdict.grade_text import stated_limit_text
 from evaluate.verdict.limit_range import is_lower_limit
+from evaluate.verdict.limit_text import limit_name
 from evaluate.verdict.share_grading import SHARE_LIMITS, deciding_point
 from evaluate.verdict.verdict_lines import grade_text
 

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from evaluate.page.limit_text import limit_bound, limit_name, limit_value
 from evaluate.page.page_warnings import page_warnings
-from evaluate.page.verdict_text import (
+from evaluate.verdict.limit_text import limit_bound, limit_name, limit_value
+from evaluate.verdict.limits import Limits, LimitsFile
+from evaluate.verdict.verdict import Finding, VariantVerdict, Verdict
+from evaluate.verdict.verdict_text import (
     decision_threshold_sentence,
     domination_notes,
     main_reason,
@@ -17,8 +19,6 @@ from evaluate.page.verdict_text import (
     smallest_passing,
     verdict_sentence,
 )
-from evaluate.verdict.limits import Limits, LimitsFile
-from evaluate.verdict.verdict import Finding, VariantVerdict, Verdict
 from tests.evaluate.page.page_reference import page_record, page_verdict
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluate.sections.number_text import milliseconds_text, percent_text
+from evaluate.number_text import milliseconds_text, percent_text
 from evaluate.verdict.grade_text import stated_limit_text
 from evaluate.verdict.limit_range import is_lower_limit
 
