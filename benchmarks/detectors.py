@@ -83,7 +83,7 @@ def _train(out: Path, names: Sequence[str]) -> int:
     from demo.pipeline import DemoRequest
     from demo.training import train_detector
     from engines.run_folder import RunFolder, locked
-    from export.contract import toml_from_contract
+    from export.model_file import toml_from_contract
     from export.sidecar import write_text
 
     for name in names:

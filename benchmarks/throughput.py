@@ -90,7 +90,7 @@ def _rows(arguments: argparse.Namespace, backend: Backend) -> Iterator[Throughpu
 def _works(arguments: argparse.Namespace, backend: Backend) -> Iterator[tuple[str, Work]]:
     from throughput_loops import Work
 
-    from calibration.celeb_df import has_test_list, samples_from_celeb_df
+    from calibration.datasets.celeb_df import has_test_list, samples_from_celeb_df
     from engines.run_folder import RunFolder
     from engines.spec import read_spec
     from export.errors import VariantError

@@ -22,12 +22,16 @@ class Sample:
         is_fake: Its label.
         video: The video it was cut from, as `folder/name`, unique in the data set.
         identities: Every person in it: target and source of a face swap, one for a real video.
+        frame: What it shares with other faces of the same frame; empty if it is the frame's only one.
+        attributes: Column -> value of what a test set can be sliced by, sorted by column.
     """
 
     path: Path
     is_fake: bool
     video: str
     identities: tuple[str, ...]
+    frame: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
 
     @property
     def video_name(self) -> str:
@@ -36,11 +40,37 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class FacelessVideo:
+    """A labelled video in whose frames no face was found.
+
+    Attributes:
+        video: `folder/name`, unique in the data set.
+        is_fake: Its label.
+        identities: Every person in it, as far as its name tells.
+        attributes: Column -> value of what a test set can be sliced by, sorted by column.
+    """
+
+    video: str
+    is_fake: bool
+    identities: tuple[str, ...]
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class SampleSet:
-    """Samples in a fixed order under one root folder."""
+    """Samples in a fixed order under one root folder.
+
+    Attributes:
+        root: Folder under which all images lie.
+        samples: The images.
+        faceless: Videos of the set that have no image.
+        notes: What a user should know of the set: what was skipped and why, duplicates.
+    """
 
     root: Path
     samples: tuple[Sample, ...]
+    faceless: tuple[FacelessVideo, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def sha256(self) -> str:

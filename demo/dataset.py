@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
-from calibration.celeb_df import LIST_NAME, samples_from_celeb_df
+from calibration.datasets.celeb_df import LIST_NAME, samples_from_celeb_df
 from demo.camera import camera_from_seed, exposed, jpeg_bytes
 from demo.face_swap import forgery_from_seed, severity_from_seed, swapped
 from demo.identity import identity_from_seed

@@ -125,7 +125,7 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
     from calibration.int8_recipe import Int8Recipe
     from engines.backend import default_backends
     from engines.pipeline import BuildRequest
-    from export.contract import contract_from_toml
+    from export.model_file import contract_from_toml
 
     backends = tuple(arguments.backend or default_backends())
     _require_tensorrt(arguments, backends)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from calibration.celeb_df import has_test_list, samples_from_celeb_df
+from calibration.datasets.celeb_df import has_test_list, samples_from_celeb_df
 from calibration.int8_recipe import Int8Recipe
 from calibration.loading import BatchReader
 from calibration.samples import SampleSet, require_both_classes
@@ -79,7 +79,7 @@ def build_engines(
     Raises:
         SignoffError: Anything the user can mend; nothing is half-written.
     """
-    contract = request.contract.to_json()
+    contract = request.contract.network_json()
     if dry_run:
         return _build(request, ArtifactStore(contract, dry_run=True))
     run = RunFolder(request.out)

@@ -168,7 +168,10 @@ def _still_true(run: RunFolder, spec: RunSpec) -> RunSpec | None:
         earlier = read_spec(run)
     except ArtifactError:
         return None
-    if (earlier.checkpoint_sha256, earlier.contract) != (spec.checkpoint_sha256, spec.contract):
+    if (earlier.checkpoint_sha256, earlier.contract.network_json()) != (
+        spec.checkpoint_sha256,
+        spec.contract.network_json(),
+    ):
         return None
     one, other = earlier.calibration, spec.calibration
     same = (
@@ -192,6 +195,7 @@ def _still_true(run: RunFolder, spec: RunSpec) -> RunSpec | None:
         return None
     return replace(
         earlier,
+        contract=spec.contract,
         checkpoint=spec.checkpoint,
         engines=engines,
         calibration=one if same else None,

@@ -92,7 +92,7 @@ def _obtained(
     )
 
     def write(path: Path) -> Mapping[str, Any]:
-        contract_json = session.spec.contract.to_json()
+        contract_json = session.spec.contract.network_json()
         key = sha256_of_json([recipe.key, contract_json, _BATCH_SIZE])
         unfinished = UnfinishedScores(unfinished_at, key, samples.root)
         known = unfinished.resumed(samples.samples, _BATCH_SIZE, skip_unreadable)

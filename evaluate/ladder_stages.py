@@ -113,7 +113,7 @@ class _Stages:
             is_built_from(engine, graph)
             and frames.recipe.kind == FRAMES_KIND
             and frames.recipe.parents == {"engine": engine.sha256, "test": self._session.samples.sha256}
-            and options.get("contract") == self._session.spec.contract.to_json()
+            and options.get("contract") == self._session.spec.contract.network_json()
             and options.get("backend") == versions_of(*options.get("backend", {}))
             and {frame.path for frame in read_frame_scores(frames_at)} >= self._paths
         )

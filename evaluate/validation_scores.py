@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from calibration.celeb_df import identities_of_video
+from calibration.datasets.celeb_df import identities_of_video
 from calibration.samples import require_disjoint
 from evaluate.scores import video_scores_from_frames
 from evaluate.scoring.score_files import read_frame_scores

@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
-import pickle
-import struct
-import warnings
-import zipfile
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import nn
 
 from export.errors import CheckpointError
+from export.head import with_fake_logit
 from export.narrowing import narrow_to_weights
+from export.network import module_from_contract
 from export.sidecar import sha256_of_file
+from export.weights_file import some, weights_from_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from torch import nn
+
     from export.contract import ModelContract
 
-EMA_WRAPPERS = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
-WRAPPERS = (*EMA_WRAPPERS, "state_dict", "model_state_dict", "model", "net")
-# What torch and safetensors raise on files that are damaged or something else altogether.
-_LOADING_ERRORS = (
-    SafetensorError,
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    struct.error,
-    zipfile.BadZipFile,
-)
 _PARALLEL_PREFIXES = ("module.", "_orig_mod.")
 _COUNTER = "num_batches_tracked"
 
@@ -83,9 +64,7 @@ def detector_from_checkpoint(path: Path, contract: ModelContract, *, narrowed: b
         CheckpointError: The file is missing, damaged or holds pickled code, the architecture is unknown, or any
             tensor is missing, left over or of another shape.
     """
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}")
-    wrapper, weights = _unwrapped(_load(path), path)
+    wrapper, weights = weights_from_file(path)
     module = module_from_contract(contract)
     prefix = _prefix_at_stem(weights, module)
     weights = {key.removeprefix(prefix): value for key, value in weights.items()}
@@ -99,98 +78,6 @@ def detector_from_checkpoint(path: Path, contract: ModelContract, *, narrowed: b
 def canonical_contract(contract: ModelContract) -> ModelContract:
     """Returns the contract of the loaded detector: one logit, positive for fake."""
     return replace(contract, head="one-logit", fake_index=1)
-
-
-def module_from_contract(contract: ModelContract) -> nn.Module:
-    """Builds the untrained timm network with the head that the contract declares.
-
-    Raises:
-        CheckpointError: timm knows no such architecture.
-    """
-    require_known_architecture(contract)
-    outputs = 1 if contract.head == "one-logit" else 2
-    return cast("nn.Module", timm.create_model(contract.architecture, pretrained=False, num_classes=outputs))
-
-
-def require_known_architecture(contract: ModelContract) -> None:
-    """Refuses a name that timm does not know.
-
-    Raises:
-        CheckpointError: timm knows no such architecture; the message lists similar names.
-    """
-    if not timm.is_model(contract.architecture):
-        close = difflib.get_close_matches(contract.architecture, timm.list_models(), n=3)
-        hint = f"; did you mean {', '.join(close)}?" if close else ""
-        raise CheckpointError(
-            f"unknown architecture {contract.architecture!r}; expected a timm {timm.__version__} model name{hint}"
-        )
-
-
-def with_fake_logit(module: nn.Module, contract: ModelContract) -> nn.Module:
-    """Rewrites the classifier so that its single output is the logit of "fake".
-
-    For two logits that is their margin, z_fake - z_real, whose sigmoid equals the softmax probability of fake.
-    """
-    if contract.head == "one-logit" and contract.fake_index == 1:
-        return module
-    trained = classifier_of(module, contract)
-    sign = 1.0 if contract.fake_index == 1 else -1.0
-    weight, bias = trained.weight.detach().clone(), trained.bias.detach().clone()
-    if contract.head == "two-logits":
-        weight, bias = weight[1:2] - weight[0:1], bias[1:2] - bias[0:1]
-        module.reset_classifier(1)  # type: ignore[operator]  # a method of every timm model, unknown to nn.Module
-    rewritten = classifier_of(module, contract)
-    with torch.no_grad():
-        rewritten.weight.copy_(sign * weight)
-        rewritten.bias.copy_(sign * bias)
-    return module
-
-
-def classifier_of(module: nn.Module, contract: ModelContract) -> nn.Linear:
-    """Returns a timm network's last layer.
-
-    Raises:
-        CheckpointError: It is not one linear layer.
-    """
-    classifier = module.get_classifier()  # type: ignore[operator]  # as above
-    if not isinstance(classifier, nn.Linear):
-        raise CheckpointError(
-            f"the classifier of {contract.architecture} is a {type(classifier).__name__}; expected one linear layer"
-        )
-    return classifier
-
-
-def _load(path: Path) -> Any:
-    if path.stat().st_size == 0:
-        raise CheckpointError(f"{path} is empty; copy the checkpoint again")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols, which no user can choose afterwards
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = " ".join(str(error).split())
-        if "GLOBAL" in reason or "Unsupported class" in reason:
-            raise CheckpointError(
-                f"{path} holds pickled Python objects, which could run code and are refused; load it where it was "
-                "trained and save model.state_dict() instead"
-            ) from error
-        raise CheckpointError(f"{path} is damaged or not a checkpoint; copy it again") from error
-    except _LOADING_ERRORS as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path} is damaged or not a checkpoint ({reason[:120]}); copy it again") from error
-
-
-def _unwrapped(loaded: Any, path: Path) -> tuple[str, dict[str, torch.Tensor]]:
-    if not isinstance(loaded, dict):
-        raise CheckpointError(f"{path} holds a {type(loaded).__name__}; expected a state dict")
-    wrapper = next((key for key in WRAPPERS if isinstance(loaded.get(key), dict)), "")
-    inner = loaded[wrapper] if wrapper else loaded
-    weights = {str(key): value for key, value in inner.items() if isinstance(value, torch.Tensor)}
-    if not weights:
-        raise CheckpointError(f"{path} holds no tensors under {_some(inner)}; expected a state dict")
-    return wrapper, weights
 
 
 def _prefix_at_stem(weights: Mapping[str, torch.Tensor], module: nn.Module) -> str:
@@ -210,7 +97,7 @@ def _load_strictly(module: nn.Module, weights: Mapping[str, torch.Tensor], path:
     if missing or unexpected:
         raise CheckpointError(
             f"{path} does not fit {contract.architecture} with {contract.head}: {len(missing)} tensors missing"
-            f"{_some(missing)}, {len(unexpected)} unexpected{_some(unexpected)}; check "
+            f"{some(missing)}, {len(unexpected)} unexpected{some(unexpected)}; check "
             "architecture and head in model.toml"
         )
     misshapen = [
@@ -221,15 +108,9 @@ def _load_strictly(module: nn.Module, weights: Mapping[str, torch.Tensor], path:
     if misshapen:
         raise CheckpointError(
             f"{path} does not fit {contract.architecture} with {contract.head}: {len(misshapen)} tensors of another "
-            f"shape{_some(misshapen)}; check architecture and head in model.toml"
+            f"shape{some(misshapen)}; check architecture and head in model.toml"
         )
     not_finite = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]
     if not_finite:
-        raise CheckpointError(f"{path} holds NaN or infinity{_some(not_finite)}; use an earlier checkpoint")
+        raise CheckpointError(f"{path} holds NaN or infinity{some(not_finite)}; use an earlier checkpoint")
     module.load_state_dict(dict(weights), strict=False)
-
-
-def _some(names: Any, count: int = 4) -> str:
-    listed = list(names)
-    more = ", ..." if len(listed) > count else ""
-    return f" ({', '.join(map(str, listed[:count]))}{more})" if listed else ""

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeVar
 
+from export.declared import expect, expect_choice
 from export.errors import ContractError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from export.face_contract import FaceContract, VideoContract
 
 Resize = Literal["stretch", "letterbox", "center-crop"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Head = Literal["one-logit", "two-logits"]
+# Whose EfficientNet it is: the same weights compute another function in each of them.
+Family = Literal["timm", "efficientnet-pytorch", "torchvision", "deepfakebench"]
+HeadLayer = Literal[
+    "dropout", "linear", "batch-norm", "layer-norm", "relu", "leaky-relu", "gelu", "silu", "tanh", "sigmoid", "softmax"
+]
 # What an engine is fed: normalized float32 (N, 3, size, size), or uint8 pixels (N, size, size, 3) that it normalizes.
 InputForm = Literal["float32", "uint8"]
 
-Kind = TypeVar("Kind", "InputContract", "ModelContract")
+Kind = TypeVar("Kind", "InputContract", "FaceContract", "VideoContract", "ModelContract")
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "logit"
@@ -51,12 +49,12 @@ class InputContract:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     def __post_init__(self) -> None:
-        _expect(isinstance(self.size, int) and 32 <= self.size <= 4096, "input.size", self.size, "32..4096 pixels")
-        _expect_choice("input.resize", self.resize, Resize)
-        _expect_choice("input.interpolation", self.interpolation, Interpolation)
+        expect(isinstance(self.size, int) and 32 <= self.size <= 4096, "input.size", self.size, "32..4096 pixels")
+        expect_choice("input.resize", self.resize, Resize)
+        expect_choice("input.interpolation", self.interpolation, Interpolation)
         object.__setattr__(self, "mean", _three_floats("input.mean", self.mean))
         object.__setattr__(self, "std", _three_floats("input.std", self.std))
-        _expect(min(self.std) > 0, "input.std", self.std, "three positive numbers")
+        expect(min(self.std) > 0, "input.std", self.std, "three positive numbers")
 
 
 @dataclass(frozen=True)
@@ -64,79 +62,85 @@ class ModelContract:
     """The declared facts about a detector that its weights cannot tell.
 
     Attributes:
-        architecture: Name of a timm model, such as `tf_efficientnet_b5`.
+        architecture: Name of the network as its family spells it: `tf_efficientnet_b5` of timm, `efficientnet_b5` of
+            torchvision, `efficientnet-b5` of EfficientNet-PyTorch and of DeepfakeBench.
         input: The input contract.
         head: Number of outputs of the trained classifier.
         fake_index: The class that means "fake". With one logit, 1 says that a positive logit is fake and 0 that
             a positive logit is real.
+        family: Whose network it is; decides padding and batch-norm epsilon, which weights cannot tell.
+        padding_size: Image size that EfficientNet-PyTorch was constructed with, which fixes its padding whatever the
+            input is: None for the size that goes with the architecture, 0 for none (padding by the input's size).
+        head_key: Prefix of the classifier's weights, such as `fc`, where a checkpoint holds several.
+        head_layers: The classifier's layers where it has more than one linear layer, because weights cannot tell which
+            activations lie between them. A last `sigmoid` or `softmax` is left out of engines, which return logits.
+        faces: How faces were cut out of the frames it was trained on; None if nothing is known of that.
+        video: How many frames of a video are scored, and what makes one score of theirs.
     """
 
     architecture: str
     input: InputContract
     head: Head = "one-logit"
     fake_index: int = 1
+    family: Family = "timm"
+    padding_size: int | None = None
+    head_key: str = ""
+    head_layers: tuple[HeadLayer, ...] = ()
+    faces: FaceContract | None = None
+    video: VideoContract = field(default_factory=VideoContract)
 
     def __post_init__(self) -> None:
         named = isinstance(self.architecture, str) and re.fullmatch(r"[A-Za-z0-9_.\-]+", self.architecture)
-        _expect(bool(named), "architecture", self.architecture, "the name of a timm model")
-        _expect_choice("head", self.head, Head)
-        _expect(self.fake_index in (0, 1), "fake_index", self.fake_index, "0 or 1")
+        expect(bool(named), "architecture", self.architecture, "the name of a network")
+        expect_choice("head", self.head, Head)
+        expect(self.fake_index in (0, 1), "fake_index", self.fake_index, "0 or 1")
+        expect_choice("family", self.family, Family)
+        if self.padding_size is not None:
+            whole = isinstance(self.padding_size, int) and not isinstance(self.padding_size, bool)
+            expect(whole and 0 <= self.padding_size <= 4096, "padding_size", self.padding_size, "0..4096 pixels")
+        expect(isinstance(self.head_key, str), "head_key", self.head_key, "the prefix of the classifier's weights")
+        layers = tuple(self.head_layers) if isinstance(self.head_layers, (list, tuple)) else (self.head_layers,)
+        for layer in layers:
+            expect_choice("head_layers", layer, HeadLayer)
+        object.__setattr__(self, "head_layers", layers)
 
     def to_json(self) -> str:
         """Returns canonical JSON: equal contracts give equal text."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
 
+    def network_json(self) -> str:
+        """Returns canonical JSON of what engines depend on: all but how faces and frames are chosen and averaged."""
+        network = {key: value for key, value in asdict(self).items() if key not in ("faces", "video")}
+        return json.dumps(network, sort_keys=True, separators=(",", ":"))
+
     @classmethod
     def from_json(cls, text: str) -> ModelContract:
         """Reads what `to_json` wrote."""
-        return _contract_from_mapping(json.loads(text))
+        return contract_from_mapping(json.loads(text))
 
 
-def contract_from_toml(path: Path) -> ModelContract:
-    """Reads a model file.
+def contract_from_mapping(mapping: dict[str, Any]) -> ModelContract:
+    """Returns the contract that nested tables describe.
 
     Raises:
-        ContractError: The file is missing, is not TOML, or a key is unknown, missing or out of range.
+        ContractError: A key is unknown, missing or out of range.
     """
-    if not path.is_file():
-        raise ContractError(f"no model file at {path}: write one (see README, 'model.toml') or pass --model FILE")
-    try:
-        mapping = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ContractError(f"{path} is not valid TOML: {error}") from error
-    try:
-        return _contract_from_mapping(mapping)
-    except ContractError as error:
-        raise ContractError(f"{path}: {error}") from None
-
-
-def toml_from_contract(contract: ModelContract) -> str:
-    """Returns the text of a model file that reads back as `contract`."""
-    spec = contract.input
-    return "\n".join(
-        [
-            f"architecture = {json.dumps(contract.architecture)}",
-            f"head = {json.dumps(contract.head)}",
-            f"fake_index = {contract.fake_index}",
-            "",
-            "[input]",
-            f"size = {spec.size}",
-            f"resize = {json.dumps(spec.resize)}",
-            f"interpolation = {json.dumps(spec.interpolation)}",
-            f"mean = {list(spec.mean)}",
-            f"std = {list(spec.std)}",
-            "",
-        ]
-    )
-
-
-def _contract_from_mapping(mapping: dict[str, Any]) -> ModelContract:
     mapping = dict(mapping)
     input_mapping = mapping.pop("input", None)
     if not isinstance(input_mapping, dict):
         raise ContractError("table [input] is missing: declare at least size, mean and std")
-    input_contract = _from_mapping(InputContract, input_mapping, "input.")
-    return _from_mapping(ModelContract, {**mapping, "input": input_contract}, "")
+    mapping["input"] = _from_mapping(InputContract, input_mapping, "input.")
+    if mapping.get("faces") is not None:
+        mapping["faces"] = _from_mapping(FaceContract, _table(mapping["faces"], "faces"), "faces.")
+    if "video" in mapping:
+        mapping["video"] = _from_mapping(VideoContract, _table(mapping["video"], "video"), "video.")
+    return _from_mapping(ModelContract, mapping, "")
+
+
+def _table(value: object, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ContractError(f"{name} = {value!r}; expected a table [{name}]")
+    return value
 
 
 def _from_mapping(kind: type[Kind], mapping: dict[str, Any], prefix: str) -> Kind:
@@ -151,19 +155,10 @@ def _from_mapping(kind: type[Kind], mapping: dict[str, Any], prefix: str) -> Kin
         raise ContractError(f"a required key of {prefix or 'the model file'} is missing: {error}") from error
 
 
-def _expect(condition: bool, key: str, value: object, expected: str) -> None:
-    if not condition:
-        raise ContractError(f"{key} = {value!r}; expected {expected}")
-
-
-def _expect_choice(key: str, value: object, choices: Any) -> None:
-    _expect(value in get_args(choices), key, value, "one of " + ", ".join(get_args(choices)))
-
-
 def _three_floats(key: str, value: object) -> tuple[float, float, float]:
     numbers = tuple(value) if isinstance(value, (list, tuple)) else ()
     valid = len(numbers) == 3 and all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers)
     # Neither TOML nor Python's JSON refuses NaN, which no comparison holds for.
     valid = valid and all(abs(n) <= _LARGEST_NUMBER for n in numbers)
-    _expect(valid, key, value, "a list of three numbers")
+    expect(valid, key, value, "a list of three numbers")
     return float(numbers[0]), float(numbers[1]), float(numbers[2])

@@ -26,6 +26,10 @@ class ImageError(SignoffError):
     """An image file is missing or does not decode."""
 
 
+class VideoError(SignoffError):
+    """A video file is missing, damaged or holds no video."""
+
+
 class DataError(SignoffError):
     """A data set is empty, one-sided, mislabelled or overlaps another one."""
 

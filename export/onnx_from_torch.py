@@ -54,7 +54,7 @@ def onnx_from_torch(detector: Detector) -> onnx.ModelProto:
     _name_by_module(model.graph)
     _strip_source_locations(model)
     model.producer_name, model.producer_version = "engine-signoff", torch.__version__
-    onnx.helper.set_model_props(model, {METADATA_KEY: detector.contract.to_json()})
+    onnx.helper.set_model_props(model, {METADATA_KEY: detector.contract.network_json()})
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from export.checkpoint import module_from_contract
 from export.narrowing import narrow_to_weights
+from export.network import module_from_contract
 from export.unfolding import batch_norms_behind
 
 if TYPE_CHECKING:

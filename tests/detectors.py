@@ -8,8 +8,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from export.checkpoint import Detector, module_from_contract
-from export.contract import InputContract, ModelContract, toml_from_contract
+from export.checkpoint import Detector
+from export.contract import InputContract, ModelContract
+from export.model_file import toml_from_contract
+from export.network import module_from_contract
 
 if TYPE_CHECKING:
     from pathlib import Path

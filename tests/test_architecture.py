@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "export": {"export"},
     "calibration": {"calibration", "export"},
+    "preparation": {"preparation", "calibration", "export"},
     "pruning": {"pruning", "calibration", "export"},
     "engines": {"engines", "pruning", "calibration", "export"},
     "evaluate": {"evaluate", "engines", "pruning", "calibration", "export"},

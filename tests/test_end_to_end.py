@@ -15,8 +15,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from export.checkpoint import module_from_contract
-from export.contract import contract_from_toml
+from export.model_file import contract_from_toml
+from export.network import module_from_contract
 from export.sidecar import sidecar_path
 from export.variant import DEFAULT_VARIANTS
 from tests.signoff_run import DONE, GRADED, SignoffCase, write_case

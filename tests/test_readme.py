@@ -14,7 +14,7 @@ from demo.cli import parsed_arguments as parse_demo
 from engines.cli import main as build_engines
 from evaluate.cli import main as evaluate_engines
 from export.command import EXIT_LIMIT_MISSED
-from export.contract import contract_from_toml
+from export.model_file import contract_from_toml
 from export.variant import DEFAULT_VARIANTS
 from tests.celeb_df_tree import write_tree
 from tests.detectors import contract_for_tests, write_checkpoint

@@ -58,7 +58,7 @@ class Benchmark:
         """What all methods depend on."""
         return {
             "checkpoint": sha256_of_file(self._job.checkpoint),
-            "contract": self._job.contract.to_json(),
+            "contract": self._job.contract.network_json(),
             "calibration": self._job.calibration_set.sha256,
             "test": self._job.test_set.sha256,
         }

@@ -8,14 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration.celeb_df import has_test_list, samples_from_celeb_df
+from calibration.datasets.celeb_df import has_test_list, samples_from_celeb_df
 from calibration.samples import require_both_classes, require_disjoint
 from calibration.sampling import calibration_sample
-from export.contract import contract_from_toml
+from export.model_file import contract_from_toml
 from export.sidecar import write_json
 
 if TYPE_CHECKING:
-    from calibration.celeb_df import Split
+    from calibration.datasets.celeb_df import Split
     from calibration.samples import SampleSet
     from export.contract import ModelContract
 

@@ -78,7 +78,7 @@ class SourceMaps:
         recipe = Recipe(
             "activation-maps",
             {"weights": source_weights(self._run, self._spec, source)[1]},
-            {"contract": self._spec.contract.to_json(), **versions_of("torch", "timm", "pillow", "numpy")},
+            {"contract": self._spec.contract.network_json(), **versions_of("torch", "timm", "pillow", "numpy")},
         )
         if sidecar_path(path).is_file() and path.is_file():
             read_artifact(path)  # refuses maps that were edited, before they are taken over

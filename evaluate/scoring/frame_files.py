@@ -48,7 +48,7 @@ def obtained_frames(session: Session, variant: Variant, engine: Artifact, images
         {
             "backend": dict(backend.versions()),
             "device": device,
-            "contract": session.spec.contract.to_json(),
+            "contract": session.spec.contract.network_json(),
             **versions_of("pillow", "numpy"),
         },
     )

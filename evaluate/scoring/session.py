@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from calibration.celeb_df import has_test_list, samples_from_celeb_df
+from calibration.datasets.celeb_df import has_test_list, samples_from_celeb_df
 from calibration.samples import SampleSet, require_both_classes, require_disjoint
 from engines.backend import Backend, backend_from_name
 from engines.run_folder import RunFolder, locked
@@ -59,7 +59,7 @@ def opened_session(request: EvaluationRequest, announce: Callable[[str], None]) 
     if validation.lack and not request.from_scores:
         announce(f"no threshold will be fitted: {validation.lack}")
     with locked(run):
-        store = ArtifactStore(spec.contract.to_json(), announce=announce)
+        store = ArtifactStore(spec.contract.network_json(), announce=announce)
         yield Session(request, run, spec, backend, samples, store, announce, validation)
 
 

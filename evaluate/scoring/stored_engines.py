@@ -55,7 +55,7 @@ def _require_scores_of(session: Session, engine: Artifact, frames: Artifact) -> 
     parents, contract = frames.recipe.parents, frames.recipe.options.get("contract")
     if frames.recipe.kind != FRAMES_KIND:
         raise ArtifactError(f"{frames.path} holds {frames.recipe.kind}; expected {FRAMES_KIND}: {_remedy(session)}")
-    if parents.get("engine") != engine.sha256 or contract != session.spec.contract.to_json():
+    if parents.get("engine") != engine.sha256 or contract != session.spec.contract.network_json():
         raise ArtifactError(f"{frames.path} has the scores of another engine than {engine.path}: {_remedy(session)}")
     if parents.get("test") != session.samples.sha256:
         raise ArtifactError(

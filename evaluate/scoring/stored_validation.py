@@ -52,7 +52,7 @@ def _stored(session: Session, variant: Variant, engine: Artifact) -> Artifact | 
     if not path.is_file() or not sidecar_path(path).is_file():
         return None
     stored = read_artifact(path)
-    recipe, contract = stored.recipe, session.spec.contract.to_json()
+    recipe, contract = stored.recipe, session.spec.contract.network_json()
     is_its_own = recipe.parents.get("engine") == engine.sha256 and recipe.options.get("contract") == contract
     return stored if is_its_own and recipe.kind == FRAMES_KIND and "validation" in recipe.parents else None
 

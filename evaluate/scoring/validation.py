@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from calibration.celeb_df import has_test_list, samples_from_celeb_df
+from calibration.datasets.celeb_df import has_test_list, samples_from_celeb_df
 from calibration.loading import BatchReader
 from calibration.samples import SampleSet, require_both_classes, require_disjoint
 from calibration.sampling import calibration_sample

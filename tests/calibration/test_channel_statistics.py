@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.celeb_df import samples_from_celeb_df
 from calibration.channel_statistics import (
     ChannelStatistics,
     StreamingChannelStatistics,
@@ -14,6 +13,7 @@ from calibration.channel_statistics import (
     read_channel_statistics,
     write_channel_statistics,
 )
+from calibration.datasets.celeb_df import samples_from_celeb_df
 from calibration.errors import CalibrationError
 from calibration.loading import BatchReader
 from calibration.torch_graph import TorchGraph

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from calibration import int8_images
-from calibration.celeb_df import samples_from_celeb_df
+from calibration.datasets.celeb_df import samples_from_celeb_df
 from calibration.int8_images import (
     BATCH_SIZE,
     costly_pass_image_count,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import calibration.loading as loading
-from calibration.celeb_df import samples_from_celeb_df
+from calibration.datasets.celeb_df import samples_from_celeb_df
 from calibration.loading import BatchReader
 from export.contract import InputContract
 from export.errors import ImageError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from calibration.celeb_df import samples_from_celeb_df
+from calibration.datasets.celeb_df import samples_from_celeb_df
 from calibration.errors import CalibrationError
 from calibration.loading import Batch, BatchReader
 from calibration.observation import histograms_from_samples, table_from_samples

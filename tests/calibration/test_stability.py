@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from calibration.celeb_df import samples_from_celeb_df
+from calibration.datasets.celeb_df import samples_from_celeb_df
 from calibration.int8_images import fitted_images
 from calibration.int8_recipe import Int8Recipe
 from calibration.layers import layers_from_graph

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from calibration.celeb_df import LIST_NAME, samples_from_celeb_df
+from calibration.datasets.celeb_df import LIST_NAME, samples_from_celeb_df
 from calibration.samples import SampleSet, require_disjoint
 from demo.dataset import draw_video, make_split, plan_of_split, videos_of_plan
 from export.errors import DataError

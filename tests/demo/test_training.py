@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
-from calibration.celeb_df import samples_from_celeb_df
+from calibration.datasets.celeb_df import samples_from_celeb_df
 from demo import training
 from demo.training import TrainingError, TrainingPlan, train_detector
 from export.checkpoint import detector_from_checkpoint

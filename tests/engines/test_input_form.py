@@ -42,7 +42,7 @@ def stages(fp32_model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.Monk
     contract = contract_for_tests()
     checkpoint = write_checkpoint(tmp_path / "model", contract)
     run = RunFolder(tmp_path / "run")
-    store = ArtifactStore(contract.to_json())
+    store = ArtifactStore(contract.network_json())
     return Stages(run, store, StageInputs(checkpoint, contract, None), Int8Recipe(), PruningRecipe())
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from calibration.celeb_df import samples_from_celeb_df
+from calibration.datasets.celeb_df import samples_from_celeb_df
 from calibration.int8_recipe import Int8Recipe
 from engines import stages as stages_module
 from engines.backend import BuildOptions
@@ -54,7 +54,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> PruningStandIn:
 def stages_of(case: SignoffCase, dry_run: bool = False, recipe: PruningRecipe | None = None) -> Stages:
     contract = contract_for_tests()
     inputs = StageInputs(case.checkpoint, contract, samples_from_celeb_df(case.calibration, "all"))
-    store = ArtifactStore(contract.to_json(), dry_run)
+    store = ArtifactStore(contract.network_json(), dry_run)
     return Stages(RunFolder(case.out), store, inputs, Int8Recipe(), recipe or PruningRecipe())
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration.celeb_df import samples_from_celeb_df
+from calibration.datasets.celeb_df import samples_from_celeb_df
 from calibration.samples import SampleSet
 from engines.cuda import DeviceLostError
 from engines.engine_runner import ColdStart, Query
@@ -154,6 +154,6 @@ def session_of(request: EvaluationRequest, backend: PipelinedBackend, told: list
         spec,
         backend,  # type: ignore[arg-type]  # it builds nothing
         samples,
-        ArtifactStore(contract.to_json(), announce=announce),
+        ArtifactStore(contract.network_json(), announce=announce),
         announce,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration.celeb_df import samples_from_celeb_df
+from calibration.datasets.celeb_df import samples_from_celeb_df
 from engines.backend import backend_from_name
 from engines.run_folder import RunFolder
 from engines.spec import EngineSpec, RunSpec
@@ -65,7 +65,7 @@ class ScoredRun:
             self.spec,
             backend_from_name(BACKEND),
             samples_from_celeb_df(self.test),
-            ArtifactStore(self.spec.contract.to_json(), announce=self.told.append),
+            ArtifactStore(self.spec.contract.network_json(), announce=self.told.append),
             self.told.append,
             validation or Validation(),
         )
@@ -129,7 +129,7 @@ def write_scored(
             "root": str(samples.root),
         }
 
-    make_artifact(path, Recipe(FRAMES_KIND, parents, {"contract": spec.contract.to_json()}), write)
+    make_artifact(path, Recipe(FRAMES_KIND, parents, {"contract": spec.contract.network_json()}), write)
 
 
 def write_faces(root: Path, first_identity: int, people: int = 6, frames: int = 2) -> Path:

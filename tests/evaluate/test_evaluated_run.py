@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from calibration.celeb_df import samples_from_celeb_df
+from calibration.datasets.celeb_df import samples_from_celeb_df
 from evaluate.data_facts import dataset_facts, validation_facts
 from evaluate.report_warnings import report_warnings
 from evaluate.scoring.score_files import read_frame_scores, read_scores

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.contract import InputContract, ModelContract, contract_from_toml, toml_from_contract
+from export.contract import InputContract, ModelContract
 from export.errors import ContractError
+from export.model_file import contract_from_toml, toml_from_contract
 
 if TYPE_CHECKING:
     from pathlib import Path

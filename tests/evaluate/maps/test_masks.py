@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from calibration.celeb_df import samples_from_celeb_df
+from calibration.datasets.celeb_df import samples_from_celeb_df
 from demo.dataset import make_split, plan_of_split
 from evaluate.maps.masks import mask_of
 from evaluate.scoring.scoring import path_from_root

@@ -21,8 +21,8 @@ from evaluate.maps.visual_evidence import visual_evidence
 from evaluate.scoring.request import EvaluationRequest
 from evaluate.scoring.session import opened_session
 from evaluate.scoring.stored_engines import stored_engines
-from export.checkpoint import module_from_contract
-from export.contract import contract_from_toml
+from export.model_file import contract_from_toml
+from export.network import module_from_contract
 from export.sidecar import read_json
 from tests.evaluate.conftest import copied
 from tests.signoff_run import GRADED
@@ -193,7 +193,7 @@ def test_an_exchanged_image_has_its_map_computed_again_and_no_other(
     spec = read_spec(run)
 
     def maps() -> SourceMaps:
-        return SourceMaps(run, spec, case.test, ArtifactStore(spec.contract.to_json()))
+        return SourceMaps(run, spec, case.test, ArtifactStore(spec.contract.network_json()))
 
     frames = np.load(run.maps("dense"))["frames"].tolist()
     before = maps().of("dense", frames)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from calibration.celeb_df import LIST_NAME, samples_from_celeb_df
+from calibration.datasets.celeb_df import LIST_NAME, samples_from_celeb_df
 from calibration.loading import BatchReader
 from calibration.samples import SampleSet
 from calibration.sampling import calibration_sample

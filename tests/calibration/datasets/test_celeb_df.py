@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from calibration.celeb_df import LIST_NAME, has_test_list, samples_from_celeb_df
+from calibration.datasets.celeb_df import LIST_NAME, has_test_list, samples_from_celeb_df
 from export.errors import DataError
 from tests.celeb_df_tree import write_tree
 

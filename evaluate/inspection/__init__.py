@@ -1,0 +1,1 @@
+"""What a checkpoint is: its recognition, and which reading of it fits labelled faces."""

@@ -1,0 +1,49 @@
+"""A face in a frame, and what finds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Face:
+    """A detected face; all coordinates are pixels of the frame, the corner of its first pixel being (0, 0).
+
+    Attributes:
+        left: Left edge of its box; may lie outside of the frame, as the others may.
+        top: Upper edge.
+        width: Width of the box.
+        height: Height of the box.
+        score: Confidence of the detector, 0 to 1.
+        landmarks: (x, y) of right eye, left eye, tip of the nose, right and left corner of the mouth, as the person has
+            them; empty where nothing tells.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+    score: float = 1.0
+    landmarks: tuple[tuple[float, float], ...] = ()
+
+
+class FaceFinder(Protocol):
+    """Finds the faces of a frame."""
+
+    name: str
+    sha256: str
+
+    def faces(self, video: str, index: int, frame: NDArray[np.uint8]) -> tuple[Face, ...]:
+        """Returns the faces of a frame, the largest first.
+
+        Args:
+            video: The video's name.
+            index: Number of the frame in it, from 0.
+            frame: RGB pixels, shape (height, width, 3).
+        """
+        ...
