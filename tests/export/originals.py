@@ -68,7 +68,7 @@ def efficientnet_pytorch(image_size: int | str | None) -> Original:
     options = {} if image_size == "default" else {"image_size": image_size}
     declared = None if image_size == "default" else int(image_size or 0)
     return Original(
-        lambda size: EfficientNet.from_name(f"efficientnet-{size}", num_classes=2, **options),  # type: ignore[no-any-return]
+        lambda size: EfficientNet.from_name(f"efficientnet-{size}", num_classes=2, **options),
         "_fc",
         "efficientnet-pytorch",
         "efficientnet-",

@@ -153,6 +153,7 @@ def test_a_classifier_named_like_a_stem_is_not_taken_for_one() -> None:
     [
         ("efficientnet-pytorch", "_blocks.3._mask_conv.weight"),
         ("efficientnet-pytorch", "_blocks.0._expand_conv.weight"),
+        ("efficientnet-pytorch", "_blocks.00._bn1.weight"),
         ("torchvision", "features.3.0.block.4.0.weight"),
         ("torchvision", "features.1.0.block.3.0.weight"),
         ("torchvision", "features.9.0.weight"),
