@@ -46,7 +46,7 @@ class OutputFolder:
         """Refuses a folder that is something else.
 
         Raises:
-            DataError: It is a file, holds what this command did not make, or one of it and the source lies in the other.
+            DataError: It is a file, holds what this command did not make, or lies in the source or around it.
         """
         if self.root.exists() and not self.root.is_dir():
             raise DataError(f"{self.root} is a file; choose a folder for the faces")
