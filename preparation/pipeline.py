@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from calibration.datasets.dataset import media_from_path
 from calibration.datasets.prepared import PreparedRecord, write_prepared
+from calibration.datasets.selection import ALL_SPLITS, canonical_split
 from calibration.samples import FacelessVideo
 from export.errors import DataError
 from preparation.contact_sheet import write_contact_sheet
@@ -92,11 +93,12 @@ def prepare_data(
 
 
 def _selected(media: MediaSet, request: PreparationRequest) -> MediaSet:
-    if request.split is None:
+    if request.split is None or canonical_split(request.split) == ALL_SPLITS:
         return media
-    chosen = tuple(medium for medium in media.media if medium.split == request.split)
+    wanted = canonical_split(request.split)
+    chosen = tuple(medium for medium in media.media if canonical_split(medium.split) == wanted)
     if not chosen:
-        splits = ", ".join(sorted({medium.split for medium in media.media} - {""})) or "none"
+        splits = ", ".join(sorted({canonical_split(medium.split) for medium in media.media} - {""})) or "none"
         raise DataError(f"{request.source} has no videos of split {request.split!r}; its splits: {splits}")
     return replace(media, media=chosen)
 
