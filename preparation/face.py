@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -35,6 +37,15 @@ class Face:
     def area(self) -> float:
         """Area of its box in square pixels."""
         return self.width * self.height
+
+    def touches(self, width: int, height: int) -> bool:
+        """Returns whether some of its box lies in a frame of that size."""
+        return self.left < width and self.top < height and self.left + self.width > 0 and self.top + self.height > 0
+
+
+def largest_first(faces: Iterable[Face]) -> tuple[Face, ...]:
+    """Returns faces by the area of their boxes; of equal ones, the first stays first."""
+    return tuple(sorted(faces, key=lambda face: face.area, reverse=True))
 
 
 class FaceFinder(Protocol):
