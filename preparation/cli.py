@@ -125,3 +125,7 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--min-score", type=float, metavar="SCORE", help="least confidence of the detector")
     group.add_argument("--min-area", type=float, metavar="SHARE", help="least area beside the largest face")
     group.add_argument("--no-face", choices=get_args(NoFace), help="what becomes of a video without any")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

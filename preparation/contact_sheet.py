@@ -92,10 +92,10 @@ def _notes(media: Sequence[Medium], records: Mapping[str, VideoRecord]) -> list[
     faceless = [m.video for m in media if m.video in records and not records[m.video].crops]
     failed = [m.video for m in media if m.video not in records]
     lines = []
-    for title, videos in (("no face found", faceless), ("failed", failed)):
+    for title, videos in (("videos without a face", faceless), ("videos that failed", failed)):
         if videos:
             lines += textwrap.wrap(
-                f"{title} in {len(videos)} videos: {', '.join(videos)}",
+                f"{title} ({len(videos)}): {', '.join(videos)}",
                 _LETTERS["page"],
                 max_lines=_MOST_LINES,
                 placeholder=" ...",
