@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from calibration.datasets.celeb_df import LIST_NAME, is_celeb_df, media_from_celeb_df
@@ -9,11 +10,12 @@ from calibration.datasets.deepfakebench import media_from_deepfakebench
 from calibration.datasets.dfdc import LABELS_NAME, METADATA_NAME, is_dfdc, media_from_dfdc
 from calibration.datasets.duplicates import duplicate_notes
 from calibration.datasets.faceforensics import is_faceforensics, media_from_faceforensics
-from calibration.datasets.folder_content import listing
-from calibration.datasets.manifest import MANIFEST_NAME, media_from_manifest
+from calibration.datasets.folder_content import counted, listing
+from calibration.datasets.manifest import media_from_manifest
 from calibration.datasets.manifest_rows import CSV_SUFFIXES, JSON_LINES
 from calibration.datasets.media import MediaSet
 from calibration.datasets.plain_folders import is_plain_folders, media_from_plain_folders
+from calibration.datasets.prepared import MANIFEST_NAME, read_prepared
 from calibration.datasets.selection import samples_of_media, split_test
 from export.errors import DataError
 
@@ -77,7 +79,15 @@ def samples_from_path(path: Path, purpose: Purpose, split: str | None = None) ->
     """
     found = media_from_path(path)
     is_wanted = split_test(path, [medium.split for medium in found.media], purpose, split)
-    return samples_of_media(found, tuple(medium for medium in found.media if is_wanted(medium.split)))
+    samples = samples_of_media(found, tuple(medium for medium in found.media if is_wanted(medium.split)))
+    prepared = read_prepared(found.root)
+    if prepared is None:
+        return samples
+    notes = samples.notes
+    if prepared.failed:
+        video, reason = prepared.failed[0]
+        notes += (counted(len(prepared.failed), "videos that could not be prepared", f"{video} ({reason})"),)
+    return replace(samples, faceless=tuple(one for one in prepared.faceless if is_wanted(one.split)), notes=notes)
 
 
 def _media_from_folder(folder: Path) -> MediaSet:

@@ -66,8 +66,8 @@ def media_from_dfdc(root: Path) -> MediaSet:
             )
     leftovers.other_files = [path for path in leftovers.other_files if path.name not in (METADATA_NAME, LABELS_NAME)]
     notes = leftovers.notes()
-    notes += (counted(len(missing), "labelled videos are not there", missing[0]),) if missing else ()
-    notes += (counted(len(unlabelled), "videos have no label and were left out", unlabelled[0]),) if unlabelled else ()
+    notes += (counted(len(missing), "labelled videos that are not there", missing[0]),) if missing else ()
+    notes += (counted(len(unlabelled), "videos left out for lack of a label", unlabelled[0]),) if unlabelled else ()
     return MediaSet(root, "dfdc", tuple(sorted(media, key=lambda medium: medium.video)), notes)
 
 

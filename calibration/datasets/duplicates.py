@@ -40,7 +40,7 @@ def duplicate_notes(media: Sequence[Medium]) -> tuple[str, ...]:
                 twins[of_file[path].video].add(path)
     _require_one_label(media, twins, groups, of_file)
     extra = [path for group in groups for path in group[1:]]
-    return (counted(len(extra), "files are copies of files of other videos", extra[0]),) if extra else ()
+    return (counted(len(extra), "files that are copies of files of other videos", extra[0]),) if extra else ()
 
 
 def _require_one_label(

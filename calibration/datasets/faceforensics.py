@@ -47,7 +47,7 @@ def media_from_faceforensics(root: Path) -> MediaSet:
     notes = leftovers.notes()
     without = [medium.video for medium in media if splits and not medium.split]
     if without:
-        notes += (counted(len(without), "videos are in none of the splits", without[0]),)
+        notes += (counted(len(without), "videos in none of the splits", without[0]),)
     return MediaSet(root, "faceforensics", tuple(media), notes)
 
 
