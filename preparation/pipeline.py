@@ -144,6 +144,6 @@ def _record(prepared: Preparation, request: PreparationRequest, finder: FaceFind
         detector=finder.name if finder is not None else "none",
         detector_sha256=finder.sha256 if finder is not None else "",
         videos=len(prepared.records) - len(faceless),
-        faceless=tuple(FacelessVideo(m.video, m.is_fake, m.identities, m.attributes) for m in faceless),
+        faceless=tuple(FacelessVideo(m.video, m.is_fake, m.identities, m.attributes, m.split) for m in faceless),
         failed=tuple(sorted(prepared.failed.items())),
     )
