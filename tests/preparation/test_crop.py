@@ -15,9 +15,12 @@ SEEDS = pytest.mark.parametrize("seed", [0, FRESH])
 
 
 def random_face(rng: np.random.Generator, width: int, height: int) -> Face:
-    """Returns a face whose centre lies in the frame, its edges anywhere."""
-    wide, high = rng.uniform(2, 80, 2)
-    return Face(rng.uniform(0, width) - wide / 2, rng.uniform(0, height) - high / 2, wide, high)
+    """Returns a face of which at least a pixel's breadth lies in the frame, now and then no more than that."""
+    sides = rng.uniform(2, 80, 2)
+    low, high = 1 - sides, np.array([width, height]) - 1
+    place = rng.uniform(low, high)
+    corner = np.where(rng.random(2) < 0.2, np.where(rng.random(2) < 0.5, low, high), place)
+    return Face(*corner.tolist(), *sides.tolist())
 
 
 def random_contract(rng: np.random.Generator, outside: str = "black") -> FaceContract:
@@ -89,9 +92,8 @@ def test_a_shifted_frame_gives_the_same_crop(seed: int) -> None:
     rng = np.random.default_rng(seed)
     for _ in range(30):
         frame = rng.integers(0, 256, (70, 90, 3), dtype=np.uint8)
-        face, contract = random_face(rng, 90, 70), random_contract(rng)
-        # Halves are where rounding goes one way or the other; a share of a power of two keeps the shift exact.
-        face = Face(round(face.left * 2) / 2, round(face.top * 2) / 2, round(face.width * 2) / 2, face.height)
+        # On halves, where rounding could go one way here and the other there.
+        face, contract = Face(*(rng.integers(2, 120, 4) / 2).tolist()), random_contract(rng)
         across, down = (int(n) for n in rng.integers(1, 30, 2))
         shifted = np.pad(frame, ((down, 0), (across, 0), (0, 0)))
         moved = Face(face.left + across, face.top + down, face.width, face.height)
@@ -121,7 +123,7 @@ def test_a_large_crop_is_shrunk_without_aliasing() -> None:
     assert 70 < middle.min() <= middle.max() < 185
 
 
-@pytest.mark.parametrize("face", [Face(50, 0, 10, 10), Face(0, 40, 9, 9), Face(-20, 0, 20, 10), Face(0, 0, 0, 5)])
+@pytest.mark.parametrize("face", [Face(50, 0, 10, 10), Face(0, 40, 9, 9), Face(-20, 0, 20.5, 10), Face(0, 0, 0, 5)])
 def test_a_face_outside_of_its_frame_is_refused(face: Face) -> None:
     with pytest.raises(DataError, match="lies outside of its frame of 50 x 40; check that the boxes belong to this"):
         crop_of_face(np.zeros((40, 50, 3), dtype=np.uint8), face, FaceContract(margin=2.0))
