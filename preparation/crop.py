@@ -45,7 +45,7 @@ def crop_of_face(frame: NDArray[np.uint8], face: Face, contract: FaceContract) -
     Raises:
         DataError: The face lies outside of the frame, has no area, or is to be aligned and has no landmarks.
     """
-    if not (face.width > 0 and face.height > 0 and face.touches(frame.shape[1], frame.shape[0])):
+    if not (face.width > 0 and face.height > 0 and face.is_within(frame.shape[1], frame.shape[0])):
         raise DataError(
             f"the face at left {face.left:g}, top {face.top:g}, {face.width:g} x {face.height:g} pixels lies outside "
             f"of its frame of {frame.shape[1]} x {frame.shape[0]}; check that the boxes belong to this video"

@@ -38,9 +38,10 @@ class Face:
         """Area of its box in square pixels."""
         return self.width * self.height
 
-    def touches(self, width: int, height: int) -> bool:
-        """Returns whether some of its box lies in a frame of that size."""
-        return self.left < width and self.top < height and self.left + self.width > 0 and self.top + self.height > 0
+    def is_within(self, width: int, height: int) -> bool:
+        """Returns whether its box covers at least a pixel's breadth of a frame of that size."""
+        across = self.left <= width - 1 and self.left + self.width >= 1
+        return across and self.top <= height - 1 and self.top + self.height >= 1
 
 
 def largest_first(faces: Iterable[Face]) -> tuple[Face, ...]:

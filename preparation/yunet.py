@@ -85,7 +85,7 @@ class YuNet:
         boxes, points = candidates.boxes / np.tile(scale, 2), candidates.points / scale
         faces = [_face(boxes[best], points[best], candidates.scores[best]) for best in surest(candidates)]
         height, width = frame.shape[:2]
-        return largest_first(face for face in faces if face.touches(width, height))
+        return largest_first(face for face in faces if face.is_within(width, height))
 
     def _run(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         return dict(zip(self._outputs, self._session.run(self._outputs, {self._input: image}), strict=True))
