@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="throughput", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that build-engines filled")
-    parser.add_argument("--test", type=Path, required=True, metavar="DIR", help="faces laid out as Celeb-DF-v2")
+    parser.add_argument("--test", type=Path, required=True, metavar="DIR", help="data set of labelled faces")
     parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="default: onnxruntime")
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="default: all that were built for the backend")
     parser.add_argument(
@@ -90,7 +90,7 @@ def _rows(arguments: argparse.Namespace, backend: Backend) -> Iterator[Throughpu
 def _works(arguments: argparse.Namespace, backend: Backend) -> Iterator[tuple[str, Work]]:
     from throughput_loops import Work
 
-    from calibration.datasets.celeb_df import has_test_list, samples_from_celeb_df
+    from calibration.datasets.dataset import samples_from_path
     from engines.run_folder import RunFolder
     from engines.spec import read_spec
     from export.errors import VariantError
@@ -98,7 +98,7 @@ def _works(arguments: argparse.Namespace, backend: Backend) -> Iterator[tuple[st
 
     run = RunFolder(arguments.run)
     spec = read_spec(run)
-    samples = samples_from_celeb_df(arguments.test, "listed" if has_test_list(arguments.test) else "all").samples
+    samples = samples_from_path(arguments.test, "test").samples
     built = [variant.name for variant in spec.variants_for(backend.name)]
     unknown = [name for name in arguments.variants or () if name not in built]
     if unknown:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -31,6 +33,21 @@ class Face:
     score: float = 1.0
     landmarks: tuple[tuple[float, float], ...] = ()
 
+    @property
+    def area(self) -> float:
+        """Area of its box in square pixels."""
+        return self.width * self.height
+
+    def is_within(self, width: int, height: int) -> bool:
+        """Returns whether its box covers at least a pixel's breadth of a frame of that size."""
+        across = self.left <= width - 1 and self.left + self.width >= 1
+        return across and self.top <= height - 1 and self.top + self.height >= 1
+
+
+def largest_first(faces: Iterable[Face]) -> tuple[Face, ...]:
+    """Returns faces by the area of their boxes; of equal ones, the first stays first."""
+    return tuple(sorted(faces, key=lambda face: face.area, reverse=True))
+
 
 class FaceFinder(Protocol):
     """Finds the faces of a frame."""
@@ -47,3 +64,12 @@ class FaceFinder(Protocol):
             frame: RGB pixels, shape (height, width, 3).
         """
         ...
+
+
+def overlap(one: Face, other: Face) -> float:
+    """Returns the intersection of two boxes over their union, 0 to 1."""
+    width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
+    height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
+    shared = max(width, 0.0) * max(height, 0.0)
+    whole = one.area + other.area - shared
+    return shared / whole if whole > 0 else 0.0

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from calibration.datasets.celeb_df import samples_from_celeb_df
+from calibration.samples import path_from_root
 from demo.dataset import make_split, plan_of_split
 from evaluate.maps.masks import mask_of
-from evaluate.scoring.scoring import path_from_root
 from export.contract import InputContract
 from export.errors import DataError
 from export.preprocessing import pixels_from_file
@@ -47,6 +47,18 @@ def test_no_reader_takes_a_mask_for_a_frame(drawn: SampleSet) -> None:
     assert not [sample for sample in drawn.samples if "masks" in sample.path.parts]
     before = drawn.sha256
     assert samples_from_celeb_df(drawn.root).sha256 == before
+
+
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_a_frame_elsewhere_is_no_mask_of_itself(is_absolute: bool, tmp_path: Path) -> None:
+    """Its path, followed from the folder of masks, leads to itself."""
+    root, face = tmp_path / "tables", tmp_path / "tables" / "faces" / "000.png"
+    (root / "masks").mkdir(parents=True)
+    face.parent.mkdir()
+    Image.fromarray(np.full((8, 8, 3), 255, np.uint8)).save(face)
+    frame = str(face) if is_absolute else "../faces/000.png"
+    assert (root / "masks" / frame).samefile(face)
+    assert mask_of(frame, root, InputContract(32)) is None
 
 
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "center-crop"])
