@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from export.backbone_weights import BackboneWeights, backbone_from_weights
 from export.errors import CheckpointError
-from export.head import with_fake_logit
+from export.head import canonical_layers, classifier_name, classifier_of, head_from_weights
+from export.head_choice import chosen_head
+from export.head_weights import HeadWeights, heads_in
+from export.key_naming import architectures_of
 from export.narrowing import narrow_to_weights
 from export.network import module_from_contract
 from export.sidecar import sha256_of_file
@@ -22,7 +26,6 @@ if TYPE_CHECKING:
 
     from export.contract import ModelContract
 
-_PARALLEL_PREFIXES = ("module.", "_orig_mod.")
 _COUNTER = "num_batches_tracked"
 
 
@@ -31,11 +34,14 @@ class Detector:
     """A detector in eval mode whose only output is the fake logit.
 
     Attributes:
-        module: Maps float32 images (N, 3, size, size) to fake logits (N, 1).
+        module: Maps float32 images (N, 3, size, size) to fake logits (N, 1). A timm network, whose classifier is a
+            linear layer or an `nn.Sequential` that ends in one.
         contract: The model file's declaration, with the head rewritten to one logit that is positive for fake.
         sha256: Digest of the weights' file.
-        wrapper: Key of the checkpoint under which the weights lay; empty for a bare state dict.
-        prefix: Prefix stripped from every key.
+        wrapper: Keys of the checkpoint under which the weights lay, joined by dots; empty for a bare state dict.
+        prefix: What precedes the keys of the network in the checkpoint.
+        head_key: What precedes the keys of the classifier.
+        notes: What a user should know of how the checkpoint was read: averaged weights, what was left unused.
         parameter_count: Number of trainable parameters.
     """
 
@@ -44,6 +50,8 @@ class Detector:
     sha256: str
     wrapper: str = ""
     prefix: str = ""
+    head_key: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def parameter_count(self) -> int:
@@ -55,62 +63,116 @@ def detector_from_checkpoint(path: Path, contract: ModelContract, *, narrowed: b
     """Loads a safetensors file or a PyTorch checkpoint without executing anything in it.
 
     Args:
-        path: A bare state dict or one wrapped as `state_dict`, `model`, `net`, `model_state_dict` or an EMA of
-            them (an EMA wins, as in timm); DataParallel and torch.compile prefixes are removed.
-        contract: Declares the architecture and the head.
+        path: A state dict, bare or within what a training script saved; averaged weights (EMA) win, as in timm. What
+            precedes the network's keys is found where its first weight stands, the classifier among what is left.
+        contract: Declares the architecture, whose network it is, and the head.
         narrowed: Whether the network may have lost channels, as structured pruning leaves it.
 
     Raises:
-        CheckpointError: The file is missing, damaged or holds pickled code, the architecture is unknown, or any
-            tensor is missing, left over or of another shape.
+        CheckpointError: The file is missing, damaged or holds pickled code, the architecture is unknown, several
+            networks or classifiers could be the detector's, or any tensor is missing, left over or of another shape.
     """
-    wrapper, weights = weights_from_file(path)
+    stored = weights_from_file(path)
     module = module_from_contract(contract)
-    prefix = _prefix_at_stem(weights, module)
-    weights = {key.removeprefix(prefix): value for key, value in weights.items()}
-    if narrowed:
-        narrow_to_weights(module, weights)
-    _load_strictly(module, weights, path, contract)
-    module = with_fake_logit(module, contract).eval()
-    return Detector(module, canonical_contract(contract), sha256_of_file(path), wrapper, prefix)
+    try:
+        found = _found(stored.tensors, module, contract, narrowed)
+        if narrowed:
+            narrow_to_weights(module, found.backbone.tensors)
+        _load_strictly(module, found, contract)
+        module = _with_classifier(module, head_from_weights(found.head, contract), contract)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    unused = tuple(f"leaves the classifier {head} unused" for head in found.unused)
+    return Detector(
+        module.eval(),
+        canonical_contract(contract),
+        sha256_of_file(path),
+        stored.wrapper,
+        found.backbone.backbone.prefix,
+        found.head.key,
+        (*stored.notes, *found.backbone.notes, *unused),
+    )
 
 
 def canonical_contract(contract: ModelContract) -> ModelContract:
-    """Returns the contract of the loaded detector: one logit, positive for fake."""
-    return replace(contract, head="one-logit", fake_index=1)
+    """Returns the contract of the loaded detector: one logit, positive for fake, under timm's names."""
+    layers = canonical_layers(contract.head_layers)
+    return replace(contract, head="one-logit", fake_index=1, backbone_key="", head_key="", head_layers=layers)
 
 
-def _prefix_at_stem(weights: Mapping[str, torch.Tensor], module: nn.Module) -> str:
-    """Finds the wrapper prefix of the keys where the network's first weight stands."""
-    stem = next(iter(module.state_dict()))
-    holders = [key.removesuffix(stem) for key in weights if key == stem or key.endswith(f".{stem}")]
-    if len(holders) == 1:
-        return holders[0]
-    parallel = [prefix for prefix in _PARALLEL_PREFIXES if all(key.startswith(prefix) for key in weights)]
-    return parallel[0] if parallel else ""
+@dataclass(frozen=True)
+class _Found:
+    """What of a checkpoint becomes a detector, and the classifiers that are left out."""
+
+    backbone: BackboneWeights
+    head: HeadWeights
+    unused: tuple[HeadWeights, ...]
 
 
-def _load_strictly(module: nn.Module, weights: Mapping[str, torch.Tensor], path: Path, contract: ModelContract) -> None:
-    expected = module.state_dict()
-    missing = [key for key in expected if key not in weights and not key.endswith(_COUNTER)]
-    unexpected = [key for key in weights if key not in expected]
+def _found(weights: Mapping[str, torch.Tensor], module: nn.Module, contract: ModelContract, narrowed: bool) -> _Found:
+    backbone = backbone_from_weights(weights, backbone_keys(module, contract), contract)
+    features = classifier_of(module, contract).in_features
+    heads = [
+        head for head in heads_in(backbone.rest) if head.inputs == features or (narrowed and head.inputs < features)
+    ]
+    head, unused = chosen_head(heads, contract, backbone.backbone.prefix)
+    return _Found(backbone, head, unused)
+
+
+def backbone_keys(module: nn.Module, contract: ModelContract) -> tuple[str, ...]:
+    """Returns the names of a timm network's tensors without its classifier's.
+
+    Raises:
+        CheckpointError: The classifier is not one linear layer.
+    """
+    classifier = f"{classifier_name(module, contract)}."
+    return tuple(key for key in module.state_dict() if not key.startswith(classifier))
+
+
+def _load_strictly(module: nn.Module, found: _Found, contract: ModelContract) -> None:
+    shapes = module.state_dict()
+    expected = backbone_keys(module, contract)
+    tensors, prefix = found.backbone.tensors, found.backbone.backbone.prefix
+    missing = [prefix + key for key in expected if key not in tensors and not key.endswith(_COUNTER)]
+    read = found.head.names.union(*(head.names for head in found.unused))
+    unexpected = [
+        *(prefix + key for key in tensors if key not in shapes),
+        *(k for k in found.backbone.rest if k not in read),
+    ]
     if missing or unexpected:
         raise CheckpointError(
-            f"{path} does not fit {contract.architecture} with {contract.head}: {len(missing)} tensors missing"
-            f"{some(missing)}, {len(unexpected)} unexpected{some(unexpected)}; check "
-            "architecture and head in model.toml"
+            f"it does not fit {contract.architecture}: {len(missing)} tensors missing{some(missing)}, "
+            f"{len(unexpected)} unexpected{some(unexpected)}; {_advice(found)}"
         )
     misshapen = [
-        f"{key} is {tuple(value.shape)} instead of {tuple(expected[key].shape)}"
-        for key, value in weights.items()
-        if value.shape != expected[key].shape
+        f"{prefix}{key} is {tuple(value.shape)} instead of {tuple(shapes[key].shape)}"
+        for key, value in tensors.items()
+        if value.shape != shapes[key].shape
     ]
     if misshapen:
         raise CheckpointError(
-            f"{path} does not fit {contract.architecture} with {contract.head}: {len(misshapen)} tensors of another "
-            f"shape{some(misshapen)}; check architecture and head in model.toml"
+            f"it does not fit {contract.architecture}: {len(misshapen)} tensors of another shape{some(misshapen)}; "
+            f"{_advice(found)}"
         )
-    not_finite = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]
+    computing = {
+        **{prefix + key: value for key, value in tensors.items()},
+        **{key: value for key, value in found.backbone.rest.items() if key in found.head.names},
+    }
+    not_finite = [key for key, value in computing.items() if not bool(torch.isfinite(value).all())]
     if not_finite:
-        raise CheckpointError(f"{path} holds NaN or infinity{some(not_finite)}; use an earlier checkpoint")
-    module.load_state_dict(dict(weights), strict=False)
+        raise CheckpointError(f"it holds NaN or infinity{some(not_finite)}; use an earlier checkpoint")
+    module.load_state_dict(tensors, strict=False)
+
+
+def _advice(found: _Found) -> str:
+    """Says which EfficientNet it is, if it is one, and else how to find out."""
+    names = architectures_of(found.backbone.tensors, found.backbone.backbone)
+    return f"these are the tensors of {' or '.join(names)}" if names else "see inspect-checkpoint"
+
+
+def _with_classifier(module: nn.Module, classifier: nn.Module, contract: ModelContract) -> nn.Module:
+    name = classifier_name(module, contract)
+    module.reset_classifier(1)  # type: ignore[operator]  # a method of every timm model, unknown to nn.Module
+    parent, _, own = name.rpartition(".")
+    setattr(module.get_submodule(parent), own, classifier)
+    return module

@@ -42,21 +42,22 @@ def kind_of_file(path: Path) -> FileKind:
         CheckpointError: The file is missing, cut off, or something else; the message says what to do.
     """
     if path.is_dir():
-        raise CheckpointError(f"{path} is a folder; pass the file of weights in it, or consolidate a sharded checkpoint")
+        raise CheckpointError(f"{path} is a folder; pass the file of weights in it, all of them in one file")
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}")
     shard = _SHARD.search(path.name)
     if shard and int(shard[2]) > 1:
         raise CheckpointError(
-            f"{path} is one of {int(shard[2])} parts of a sharded checkpoint; load the whole model where it was trained "
-            "and save model.state_dict() to one file"
+            f"{path} is one of {int(shard[2])} parts of a sharded checkpoint; load the whole model where it was "
+            "trained and save model.state_dict() to one file"
         )
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     size = path.stat().st_size
     if size == 0:
         raise CheckpointError(f"{path} is empty; copy the checkpoint again")
-    _refuse_other_files(head, path)
+    _refuse_text(head, path)
+    _refuse_other_formats(head, path)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _LONGEST_SAFETENSORS_HEADER:
         _require_whole_safetensors(path, size)
         return "safetensors"
@@ -70,7 +71,7 @@ def kind_of_file(path: Path) -> FileKind:
     raise CheckpointError(f"{path} is damaged or not a checkpoint: it begins with {head[:12]!r}; copy it again")
 
 
-def _refuse_other_files(head: bytes, path: Path) -> None:
+def _refuse_text(head: bytes, path: Path) -> None:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{path} is a Git LFS pointer, not the weights; run: git lfs pull")
@@ -81,6 +82,9 @@ def _refuse_other_files(head: bytes, path: Path) -> None:
     if text.startswith((b"{", b"[")):
         indexed = "an index of a sharded checkpoint" if b"weight_map" in head else "JSON text"
         raise CheckpointError(f"{path} is {indexed}; pass the file that holds the weights, all of them in one")
+
+
+def _refuse_other_formats(head: bytes, path: Path) -> None:
     for magic, name in _ARCHIVES.items():
         if head.startswith(magic):
             raise CheckpointError(f"{path} is compressed ({name}); unpack it and pass the file within")

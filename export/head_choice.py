@@ -49,8 +49,8 @@ def chosen_head(
             )
         if len(possible) > 1:
             raise CheckpointError(
-                f"the checkpoint holds several classifiers: {_listed(possible)}; declare in model.toml which one decides, "
-                f'such as head_key = "{possible[0].key}"'
+                f"the checkpoint holds several classifiers: {_listed(possible)}; declare in model.toml which one "
+                f'decides, such as head_key = "{possible[0].key}"'
             )
         head = possible[0]
     _require_declared_outputs(head, contract)

@@ -129,7 +129,7 @@ def heads_in(tensors: Mapping[str, torch.Tensor]) -> tuple[HeadWeights, ...]:
 
 
 def suggested_layers(head: HeadWeights) -> tuple[str, ...]:
-    """Returns a guess at all layers of an `nn.Sequential`: an activation follows each layer, a dropout each other one."""
+    """Returns a guess at all layers of an `nn.Sequential`: where some are unknown, ReLU and then dropout."""
     layers: list[str] = []
     for layer in head.layers:
         missing = (layer.position or 0) - len(layers)

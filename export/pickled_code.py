@@ -17,15 +17,45 @@ if TYPE_CHECKING:
 _SHOWN = 4
 # Modules and functions of which no checkpoint needs any: they run commands, import code or reach the network.
 _DANGEROUS_MODULES = frozenset(
-    "bdb code codeop commands ctypes http importlib nt os pdb pip posix pty runpy shutil smtplib socket ssl subprocess "
-    "sys timeit urllib webbrowser".split()
+    [
+        "bdb",
+        "code",
+        "codeop",
+        "commands",
+        "ctypes",
+        "http",
+        "importlib",
+        "nt",
+        "os",
+        "pdb",
+        "pip",
+        "posix",
+        "pty",
+        "runpy",
+        "shutil",
+        "smtplib",
+        "socket",
+        "ssl",
+        "subprocess",
+        "sys",
+        "timeit",
+        "urllib",
+        "webbrowser",
+    ]
 )
 _DANGEROUS_FUNCTIONS = frozenset(
     f"{module}.{name}"
     for module in ("builtins", "__builtin__")
     for name in ("eval", "exec", "execfile", "compile", "open", "__import__", "apply")
 )
-_MODEL_MODULES = ("torch.nn.modules", "torch.nn.parallel", "torch.fx", "torchvision.models", "timm.", "efficientnet_pytorch")
+_MODEL_MODULES = (
+    "torch.nn.modules",
+    "torch.nn.parallel",
+    "torch.fx",
+    "torchvision.models",
+    "timm.",
+    "efficientnet_pytorch",
+)
 # What holds values and calls nothing, for files that torch's own list is not applied to.
 _PLAIN = re.compile(
     r"torch\._utils\.|torch\.\w*Storage$|torch\.storage\.|torch\.nn\.parameter\.Parameter$|torch\.Size$|collections\.|"
@@ -47,8 +77,8 @@ def advice_on_pickle(path: Path) -> str:
     if models:
         own = [name for name in names if name.startswith("__main__.")]
         return (
-            f"is a whole pickled model (of {_shown([*own, *models])}), which is code and is not run; load it where it was "
-            "trained and save model.state_dict() instead"
+            f"is a whole pickled model (of {_shown([*own, *models])}), which is code and is not run; load it where it "
+            "was trained and save model.state_dict() instead"
         )
     if not names:
         return (
@@ -56,8 +86,8 @@ def advice_on_pickle(path: Path) -> str:
             "model.state_dict() by torch.save with its default protocol"
         )
     return (
-        f"holds pickled Python objects ({_shown(names)}) beside its tensors, which could run code and are refused; load "
-        "it where it was trained and save model.state_dict() instead"
+        f"holds pickled Python objects ({_shown(names)}) beside its tensors, which could run code and are refused; "
+        "load it where it was trained and save model.state_dict() instead"
     )
 
 

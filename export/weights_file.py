@@ -49,6 +49,9 @@ def _plain_dict(*_: Any) -> dict[Any, Any]:
     return {}
 
 
+# How NumPy pickles its numbers and arrays; its modules were renamed in version 2.
+_NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
+_NUMPY_FUNCTIONS = {"scalar": np.float64(0).__reduce__()[0], "_reconstruct": np.zeros(1).__reduce__()[0]}
 # What scripts save beside the weights and what does nothing but hold values: settings, scores, paths.
 _HARMLESS: tuple[Any, ...] = (
     argparse.Namespace,
@@ -64,16 +67,9 @@ _HARMLESS: tuple[Any, ...] = (
     (pathlib.PosixPath, "pathlib._local.PosixPath"),
     (pathlib.PosixPath, "pathlib.WindowsPath"),
     (np.dtype, "numpy.dtype"),
-    *(
-        (getattr(holder, name), f"{module}.multiarray.{name}")
-        for module in ("numpy.core", "numpy._core")
-        for holder, name in ((np._core.multiarray, "scalar"), (np._core.multiarray, "_reconstruct"))
-    ),
+    *((function, f"{module}.{name}") for module in _NUMPY_MODULES for name, function in _NUMPY_FUNCTIONS.items()),
     np.ndarray,
-    *(
-        type(np.dtype(code))
-        for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
-    ),
+    *(type(np.dtype(code)) for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")),
 )
 
 
@@ -153,6 +149,7 @@ def _in_float32(key: str, tensor: torch.Tensor, path: Path) -> torch.Tensor:
         )
     if tensor.is_complex() or tensor.layout is not torch.strided or tensor.is_meta:
         raise CheckpointError(
-            f"{path}: {key} is a tensor of {tensor.dtype}, {tensor.layout} on {tensor.device}; expected dense real numbers"
+            f"{path}: {key} is a tensor of {tensor.dtype}, {tensor.layout} on {tensor.device}; expected dense "
+            "real numbers"
         )
     return tensor.detach().float() if tensor.is_floating_point() else tensor

@@ -11,7 +11,9 @@ import torch
 
 # Keys under which projects put a state dict; what else the file holds is then no part of the network.
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params")
-_NO_WEIGHTS = re.compile(r"optim|^opt$|sched|scaler|callback|loops|rng|hyper|hparam|config|args|meta|amp|grad|metric|loss")
+_NO_WEIGHTS = re.compile(
+    r"optim|^opt$|sched|scaler|callback|loops|rng|hyper|hparam|config|args|meta|amp|grad|metric|loss"
+)
 _MOST_NESTED = 4
 
 
