@@ -48,13 +48,28 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"engine-signoff {__version__}")
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that build-engines filled")
-    parser.add_argument("--test", type=Path, required=True, metavar="DIR", help="faces laid out as Celeb-DF-v2")
+    parser.add_argument(
+        "--test",
+        type=Path,
+        required=True,
+        metavar="DATA",
+        help="labelled faces: a folder laid out as Celeb-DF-v2, FaceForensics++, DFDC or real/ and fake/, one that "
+        "prepare-data made, a manifest (.csv, .jsonl), or a list of DeepfakeBench (.json)",
+    )
+    parser.add_argument(
+        "--test-split", metavar="NAME", help="which split to score, all for every one (default: the test split)"
+    )
     parser.add_argument(
         "--validation",
         type=Path,
-        metavar="DIR",
-        help="faces of other people, laid out likewise, that thresholds are fitted to (default: the images that the "
-        "run was calibrated with)",
+        metavar="DATA",
+        help="faces of other people, of any of these kinds, that thresholds are fitted to (default: the images that "
+        "the run was calibrated with)",
+    )
+    parser.add_argument(
+        "--validation-split",
+        metavar="NAME",
+        help="which split to fit to, all for every one (default: the validation split, or what is not for testing)",
     )
     parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="default: onnxruntime")
     _add_limits(parser.add_argument_group("verdict"))
@@ -84,6 +99,8 @@ def request_from_arguments(arguments: argparse.Namespace) -> EvaluationRequest:
         gpu=arguments.gpu or 0,
         from_scores=arguments.from_scores,
         validation=arguments.validation,
+        test_split=arguments.test_split,
+        validation_split=arguments.validation_split,
         allow_partial=arguments.allow_partial,
         ladder=arguments.ladder,
         limits=arguments.limits,
@@ -165,6 +182,8 @@ def _add_latency(group: argparse._ArgumentGroup) -> None:
 
 
 def _refuse_what_has_no_effect(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if arguments.validation_split is not None and arguments.validation is None:
+        parser.error("--validation-split says what of --validation to take; pass --validation, too")
     if arguments.latency_batches and not arguments.latency:
         parser.error("--latency-batches says what --latency measures; pass --latency, too")
     if arguments.allow_partial and not (arguments.from_scores or arguments.skip_unreadable):

@@ -77,6 +77,7 @@ _FACTS: dict[str, dict[str, Reader]] = {
         "python": Stated.text,
         "machine": Stated.text,
         "root": Stated.text,
+        "identities": Stated.texts,
     },
     "onnx": {"int8": _optional_part},
     "weights": {"pruning": _optional_part},

@@ -58,5 +58,5 @@ def images_of_validation(session: Session, variant: Variant) -> LabelledImages |
         run.validation(variant.name, backend),
         run.unfinished_validation(variant.name, backend),
         f"{variant.name} on the validation set",
-        {"root": str(samples.root)},
+        {"root": str(samples.root), "identities": sorted(samples.identities)},
     )
