@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from export.errors import CheckpointError
+from export.head import classifier_name
 from export.key_naming import Backbone, backbones_in, timm_named
 from export.wrappers import names_an_average
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import torch
+    from torch import nn
 
     from export.contract import Family, ModelContract
 
@@ -84,6 +86,16 @@ def backbone_from_weights(
         notes = (*notes, f"leaves out {', '.join(dropped)}, which belongs to the loss")
     rest = {k: v for k, v in rest.items() if k not in dropped and k.rpartition(".")[-1] != "n_averaged"}
     return BackboneWeights(backbone, tensors, rest, notes)
+
+
+def backbone_keys(module: nn.Module, architecture: str) -> tuple[str, ...]:
+    """Returns the names of a timm network's tensors without its classifier's.
+
+    Raises:
+        CheckpointError: The classifier is not one linear layer.
+    """
+    classifier = f"{classifier_name(module, architecture)}."
+    return tuple(key for key in module.state_dict() if not key.startswith(classifier))
 
 
 def placed_backbones(weights: Mapping[str, torch.Tensor], expected: Sequence[str]) -> tuple[Backbone, ...]:

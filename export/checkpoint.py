@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from export.backbone_weights import BackboneWeights, backbone_from_weights
+from export.backbone_weights import BackboneWeights, backbone_from_weights, backbone_keys
 from export.errors import CheckpointError
 from export.head import canonical_layers, classifier_name, classifier_of, head_from_weights
 from export.head_choice import chosen_head
@@ -110,7 +110,7 @@ class _Found:
 
 
 def _found(weights: Mapping[str, torch.Tensor], module: nn.Module, contract: ModelContract, narrowed: bool) -> _Found:
-    backbone = backbone_from_weights(weights, backbone_keys(module, contract), contract)
+    backbone = backbone_from_weights(weights, backbone_keys(module, contract.architecture), contract)
     features = classifier_of(module, contract).in_features
     heads = [
         head for head in heads_in(backbone.rest) if head.inputs == features or (narrowed and head.inputs < features)
@@ -119,19 +119,9 @@ def _found(weights: Mapping[str, torch.Tensor], module: nn.Module, contract: Mod
     return _Found(backbone, head, unused)
 
 
-def backbone_keys(module: nn.Module, contract: ModelContract) -> tuple[str, ...]:
-    """Returns the names of a timm network's tensors without its classifier's.
-
-    Raises:
-        CheckpointError: The classifier is not one linear layer.
-    """
-    classifier = f"{classifier_name(module, contract)}."
-    return tuple(key for key in module.state_dict() if not key.startswith(classifier))
-
-
 def _load_strictly(module: nn.Module, found: _Found, contract: ModelContract) -> None:
     shapes = module.state_dict()
-    expected = backbone_keys(module, contract)
+    expected = backbone_keys(module, contract.architecture)
     tensors, prefix = found.backbone.tensors, found.backbone.backbone.prefix
     missing = [prefix + key for key in expected if key not in tensors and not key.endswith(_COUNTER)]
     read = found.head.names.union(*(head.names for head in found.unused))
@@ -171,7 +161,7 @@ def _advice(found: _Found) -> str:
 
 
 def _with_classifier(module: nn.Module, classifier: nn.Module, contract: ModelContract) -> nn.Module:
-    name = classifier_name(module, contract)
+    name = classifier_name(module, contract.architecture)
     module.reset_classifier(1)  # type: ignore[operator]  # a method of every timm model, unknown to nn.Module
     parent, _, own = name.rpartition(".")
     setattr(module.get_submodule(parent), own, classifier)

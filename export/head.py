@@ -86,7 +86,7 @@ def classifier_of(module: nn.Module, contract: ModelContract) -> nn.Linear:
     return last
 
 
-def classifier_name(module: nn.Module, contract: ModelContract) -> str:
+def classifier_name(module: nn.Module, architecture: str) -> str:
     """Returns the name of a timm network's classifier among its modules.
 
     Raises:
@@ -95,7 +95,7 @@ def classifier_name(module: nn.Module, contract: ModelContract) -> str:
     classifier = module.get_classifier()  # type: ignore[operator]  # as above
     if not isinstance(classifier, nn.Linear):
         raise CheckpointError(
-            f"the classifier of {contract.architecture} is a {type(classifier).__name__}; expected one linear layer"
+            f"the classifier of {architecture} is a {type(classifier).__name__}; expected one linear layer"
         )
     return next(str(name) for name, layer in module.named_modules() if layer is classifier)
 
