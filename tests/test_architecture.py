@@ -60,7 +60,15 @@ def test_a_planted_upward_import_is_caught(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["engines.cli", "evaluate.cli", "evaluate.verdict.cli_grade", "evaluate.verdict.cli_compare", "demo.cli"]
+    "command",
+    [
+        "engines.cli",
+        "evaluate.cli",
+        "evaluate.verdict.cli_grade",
+        "evaluate.verdict.cli_compare",
+        "evaluate.inspection.cli",
+        "demo.cli",
+    ],
 )
 def test_commands_answer_without_loading_frameworks(command: str) -> None:
     """`--help` and a mistyped option must answer at once, also on a device without torch."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from export.contract import Interpolation
 from export.errors import CheckpointError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME = "config.json"
-_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class HubConfig:
     classes: int | None = None
     labels: tuple[str, ...] = ()
     size: int | None = None
-    interpolation: str = ""
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
+    interpolation: Interpolation | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
 
     @property
     def fake_index(self) -> int | None:
@@ -72,7 +72,7 @@ def hub_config_beside(checkpoint: Path) -> HubConfig | None:
         classes if isinstance(classes, int) else None,
         _labels(settings),
         shape[-1] if isinstance(shape, list) and len(shape) == 3 and isinstance(shape[-1], int) else None,
-        interpolation if interpolation in _INTERPOLATIONS else "",
+        interpolation if interpolation in get_args(Interpolation) else None,
         _three(settings.get("mean")),
         _three(settings.get("std")),
     )
@@ -88,6 +88,6 @@ def _labels(settings: dict[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, labels)) if isinstance(labels, list) else ()
 
 
-def _three(numbers: Any) -> tuple[float, ...]:
+def _three(numbers: Any) -> tuple[float, float, float] | None:
     valid = isinstance(numbers, list) and len(numbers) == 3 and all(isinstance(n, (int, float)) for n in numbers)
-    return tuple(map(float, numbers)) if valid else ()
+    return (float(numbers[0]), float(numbers[1]), float(numbers[2])) if valid else None

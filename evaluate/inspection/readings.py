@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from evaluate.inspection.architectures import Candidate
 from evaluate.inspection.recognition import native_size
 from export.families import architectures_of_family
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evaluate.inspection.architectures import Candidate
     from export.contract import ModelContract
 
 # What projects normalize by: timm and torchvision; AdvProp, Inception and DeepfakeBench; none but pixels over 255.
@@ -87,7 +87,8 @@ def _variants(start: ModelContract, candidates: Sequence[Candidate], size: int) 
     ]
     for network in tuple(networks):
         if network.family == "efficientnet-pytorch":
-            networks += [replace(network, padding_size=padding) for padding in (size, 0)]
+            own = native_size(Candidate(network.family, network.architecture))
+            networks += [replace(network, padding_size=padding) for padding in {size, 0} - {own}]
     return tuple(dict.fromkeys(networks))
 
 

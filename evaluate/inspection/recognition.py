@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -142,8 +143,9 @@ def _draft(candidate: Candidate, hub: HubConfig | None) -> ModelContract:
 
 def native_size(candidate: Candidate) -> int:
     """Returns the image size that a network was designed for, in pixels."""
-    if candidate.family != "timm":
-        return EFFICIENTNET_SIZES[candidate.architecture[-2:]].image_size
+    efficientnet = re.fullmatch(r"(?:tf_)?efficientnet[_-](b\d|l2)(?:\..+)?", candidate.architecture)
+    if efficientnet and efficientnet[1] in EFFICIENTNET_SIZES:
+        return EFFICIENTNET_SIZES[efficientnet[1]].image_size
     settings = timm.get_pretrained_cfg(candidate.architecture)
     return int(settings.input_size[-1]) if settings is not None and settings.input_size else _USUAL_SIZE
 
