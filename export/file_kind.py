@@ -56,11 +56,11 @@ def kind_of_file(path: Path) -> FileKind:
     size = path.stat().st_size
     if size == 0:
         raise CheckpointError(f"{path} is empty; copy the checkpoint again")
-    _refuse_text(head, path)
-    _refuse_other_formats(head, path)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _LONGEST_SAFETENSORS_HEADER:
         _require_whole_safetensors(path, size)
         return "safetensors"
+    _refuse_text(head, path)
+    _refuse_other_formats(head, path)
     if path.suffix == ".safetensors":
         raise CheckpointError(f"{path} is damaged or not a safetensors file; copy it again")
     if head.startswith(b"PK\x03\x04"):

@@ -39,14 +39,18 @@ def names_an_average(name: str) -> bool:
     return "ema" in re.split(r"[._]", name.lower())
 
 
-def unwrapped(loaded: Mapping[Any, Any]) -> Unwrapped:
+def unwrapped(loaded: Mapping[Any, Any], depth: int = _MOST_NESTED) -> Unwrapped:
     """Finds the state dict in a loaded checkpoint.
 
     An average of the weights (EMA) wins over the weights themselves, as in timm. Where several state dicts lie side by
     side and none is known to be the network's, all are taken, each under its key.
+
+    Args:
+        loaded: What the file holds.
+        depth: How many mappings may lie in one another; a pickled one can even lie in itself.
     """
     mapping = {str(key): value for key, value in loaded.items()}
-    holders = {key: count for key, value in mapping.items() if (count := _tensors_in(value))}
+    holders = {key: count for key, value in mapping.items() if (count := _tensors_in(value, depth))}
     direct = {key: value for key, value in mapping.items() if isinstance(value, torch.Tensor)}
     averages = [key for key in holders if names_an_average(key)]
     known = [key for key in WRAPPERS if key in holders]
@@ -57,10 +61,10 @@ def unwrapped(loaded: Mapping[Any, Any]) -> Unwrapped:
     beside = tuple(sorted(set(mapping) - set(chosen)))
     notes = _notes(mapping, chosen, averages, known)
     if len(chosen) == 1:
-        inner = unwrapped(mapping[chosen[0]])
+        inner = unwrapped(mapping[chosen[0]], depth - 1)
         wrapper = ".".join(filter(None, (chosen[0], inner.wrapper)))
         return Unwrapped(wrapper, inner.tensors, beside, (*notes, *inner.notes))
-    side_by_side = {key: unwrapped(mapping[key]).tensors for key in chosen}
+    side_by_side = {key: unwrapped(mapping[key], depth - 1).tensors for key in chosen}
     tensors = {f"{key}.{name}": tensor for key, held in side_by_side.items() for name, tensor in held.items()}
     return Unwrapped("", tensors, beside, notes)
 
@@ -73,7 +77,7 @@ def _notes(mapping: Mapping[str, Any], chosen: list[str], averages: list[str], k
     return tuple(f"{key} holds no named tensors, so that the averaged weights (EMA) are not used" for key in unnamed)
 
 
-def _tensors_in(value: Any, depth: int = _MOST_NESTED) -> int:
+def _tensors_in(value: Any, depth: int) -> int:
     """Counts the named tensors in nested mappings."""
     if not isinstance(value, Mapping) or depth == 0:
         return 0

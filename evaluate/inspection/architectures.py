@@ -74,7 +74,7 @@ def candidates_of(weights: Mapping[str, torch.Tensor]) -> tuple[Candidate, ...]:
     found: list[Candidate] = []
     for backbone in backbones_in(weights):
         try:
-            names = architectures_of(timm_named(weights, backbone), backbone)
+            names = _likeliest_first(architectures_of(timm_named(weights, backbone), backbone), backbone)
         except CheckpointError:
             continue
         found += [Candidate(family, name) for family in _families(backbone) for name in names]
@@ -94,6 +94,11 @@ def _families(backbone: Backbone) -> Sequence[Family]:
         bench: tuple[Family, ...] = ("deepfakebench", "efficientnet-pytorch")
         return bench if backbone.prefix.endswith("backbone.efficientnet.") else bench[::-1]
     return (backbone.naming,)
+
+
+def _likeliest_first(names: Sequence[str], backbone: Backbone) -> Sequence[str]:
+    # Detectors that call it `encoder`, after the winner of the DFDC, are TensorFlow's networks.
+    return names[::-1] if backbone.naming == "timm" and backbone.prefix.endswith("encoder.") else names
 
 
 def _by_comparison(weights: Mapping[str, torch.Tensor]) -> tuple[Candidate, ...]:

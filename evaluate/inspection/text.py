@@ -17,7 +17,7 @@ _NO_SKILL = 0.693
 def recognition_text(found: Recognition) -> str:
     """Returns a line for every fact, `name: fact`."""
     stored = found.stored
-    head = [f"{head.key}: {head}, {head.outputs} output{'s' * (head.outputs != 1)}" for head in found.heads]
+    heads = [f"{head}, {head.outputs} output{'' if head.outputs == 1 else 's'}" for head in found.heads]
     dtypes = ", ".join(f"{name} ({count} tensors)" for name, count in stored.dtypes)
     facts = [
         ("file", f"{found.path}, {found.path.stat().st_size / 2**20:.2f} MiB, {stored.kind}"),
@@ -28,7 +28,7 @@ def recognition_text(found: Recognition) -> str:
         ("config.json", _hub_text(found)),
         ("network", ", or ".join(f"{c.family} {c.architecture}" for c in found.candidates) or "unknown"),
         ("prefix", ", ".join(f"{b.prefix or 'none'} ({b.naming} names)" for b in found.backbones)),
-        ("classifier", "; ".join(text.partition(": ")[2] for text in head) or "none"),
+        ("classifier", "; ".join(heads) or "none"),
         ("left over", _some(found.leftover)),
         ("parameters", f"{found.parameter_count:,}"),
     ]
@@ -36,8 +36,10 @@ def recognition_text(found: Recognition) -> str:
     lines += [f"note: {note}" for note in found.notes]
     if found.problem:
         lines.append(f"to decide: {found.problem}")
-    lines += [f"not in the weights: {key}, {comment}" for key, comment in found.guessed if comment.startswith("decide")]
-    return "\n".join(lines).replace(", decide: ", ": ").replace(", decide", "")
+    for key, comment in found.guessed:
+        if comment.startswith("decide"):
+            lines.append(f"not in the weights: {key}{comment.removeprefix('decide')}")
+    return "\n".join(lines)
 
 
 def comparison_text(comparison: Comparison, faces: str) -> str:

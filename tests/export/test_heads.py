@@ -52,9 +52,7 @@ def assert_same(path: Path, module: nn.Module, contract: ModelContract, seed: in
 
 
 @SEEDS
-@pytest.mark.parametrize("way", SAVINGS)
-@pytest.mark.parametrize("outputs", [1, 2])
-@pytest.mark.parametrize("fake_index", [0, 1])
+@pytest.mark.parametrize(("way", "outputs", "fake_index"), [(way, 1 + n // 2, n % 2) for n, way in enumerate(SAVINGS)])
 def test_a_classifier_beside_an_unused_one(way: str, outputs: int, fake_index: int, seed: int, tmp_path: Path) -> None:
     """As selimsef's: `fc` reads the features of an encoder that keeps its classifier of 1000 classes."""
     encoder = tiny(1000)
@@ -174,25 +172,23 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-@SEEDS
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("outputs", [1, 2])
-def test_heads_of_several_layers(activation: str, outputs: int, seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("activation", "outputs"), [(name, 1 + n % 2) for n, name in enumerate(ACTIVATIONS)])
+def test_heads_of_several_layers(activation: str, outputs: int, tmp_path: Path) -> None:
     module = tiny(1)
     module.classifier = mlp(256, outputs, ACTIVATIONS[activation])
-    path = saved(randomized(module, seed), tmp_path / "a.pth")
+    path = saved(randomized(module, FRESH), tmp_path / "a.pth")
     contract = contract_for_tests(
         head="one-logit" if outputs == 1 else "two-logits",
         fake_index=0,
         head_layers=("dropout", "linear", "batch-norm", activation, "dropout", "linear"),
     )
-    assert_same(path, module, contract, seed)
+    assert_same(path, module, contract, FRESH)
     detector = detector_from_checkpoint(path, contract)
     assert detector.contract.head_layers == ("linear", activation, "linear")
     assert classifier_of(detector.module, contract).out_features == 1
     again = detector_from_checkpoint(saved(detector.module, tmp_path / "b.pth"), canonical_contract(contract))
     with torch.inference_mode():
-        assert torch.equal(again.module(images(seed)), detector.module(images(seed)))
+        assert torch.equal(again.module(images(FRESH)), detector.module(images(FRESH)))
 
 
 STACKS: dict[str, tuple[Callable[[], nn.Sequential], tuple[str, ...], tuple[str, ...]]] = {
