@@ -77,12 +77,13 @@ def _run(arguments: argparse.Namespace) -> int:
     print(recognition_text(found), flush=True)
     if found.start is None:
         return EXIT_INCONCLUSIVE
-    start, decided = found.start, not found.problem
+    start, decided, guessed = found.start, not found.problem, dict(found.guessed)
     if arguments.samples is not None:
         if found.problem:
             raise SignoffError(f"no reading can be tried before this is decided: {found.problem}")
-        start, decided = _best_reading(arguments, found, declared is not None)
-    text = commented_toml(start, dict(found.guessed))
+        start, decided, told = _best_reading(arguments, found, declared is not None)
+        guessed |= told
+    text = commented_toml(start, guessed)
     print(f"\nmodel.toml to start from:\n\n{text}", end="")
     if out is not None:
         with write_atomically(out) as temporary:
@@ -91,14 +92,16 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0 if decided else EXIT_INCONCLUSIVE
 
 
-def _best_reading(arguments: argparse.Namespace, found: Recognition, is_declared: bool) -> tuple[ModelContract, bool]:
-    """Returns the contract that fits labelled faces best, and whether nothing but it fits them so well."""
+def _best_reading(
+    arguments: argparse.Namespace, found: Recognition, is_declared: bool
+) -> tuple[ModelContract, bool, dict[str, str]]:
+    """Returns the contract that fits labelled faces best, whether no other one does as well, and comments on it."""
     from calibration.datasets.dataset import samples_from_path
     from calibration.samples import require_both_classes
     from calibration.sampling import calibration_sample
     from evaluate.inspection.probing import compare, score_readings
     from evaluate.inspection.readings import plausible_readings, sizes_to_try
-    from evaluate.inspection.text import comparison_text
+    from evaluate.inspection.text import comparison_text, tried_comments
 
     assert found.start is not None
     samples = samples_from_path(arguments.samples, "validation", arguments.split)
@@ -114,8 +117,9 @@ def _best_reading(arguments: argparse.Namespace, found: Recognition, is_declared
     faces = f"{chosen.fake_count} fake and {chosen.real_count} real faces of {len(chosen.videos)} videos"
     print(comparison_text(comparison, faces))
     if comparison.inverted or comparison.blind:
-        return found.start, False
-    return comparison.scores[0].reading.contract, comparison.alike == 1
+        return found.start, False, {}
+    others = [score.reading for score in comparison.scores[1 : comparison.alike]]
+    return comparison.scores[0].reading.contract, not others, tried_comments(comparison.scores[0].reading, others)
 
 
 if __name__ == "__main__":

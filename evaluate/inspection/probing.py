@@ -112,7 +112,7 @@ def compare(scores: Sequence[ReadingScore], samples: Sequence[Sample]) -> Compar
     alike = 0
     for score in ordered:
         difference = _losses(score.logits, is_fake) - best
-        if difference.mean() > _ERRORS_APART * _clustered_error(difference, [sample.video for sample in samples]):
+        if difference.mean() > _ERRORS_APART * clustered_error(difference, [sample.video for sample in samples]):
             break
         alike += 1
     farthest = max(scores, key=lambda score: abs(score.auc - 0.5)).auc
@@ -136,7 +136,7 @@ def _losses(logits: NDArray[np.float64], is_fake: NDArray[np.bool_]) -> NDArray[
     return losses
 
 
-def _clustered_error(values: NDArray[np.float64], clusters: Sequence[str]) -> float:
+def clustered_error(values: NDArray[np.float64], clusters: Sequence[str]) -> float:
     """Returns the standard error of a mean whose values are independent between clusters only."""
     sums: defaultdict[str, float] = defaultdict(float)
     for value, cluster in zip(values - values.mean(), clusters, strict=True):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from evaluate.inspection.probing import Comparison, ReadingScore
+    from evaluate.inspection.readings import Reading
     from evaluate.inspection.recognition import Recognition
 
 _SHOWN = 6
@@ -58,6 +59,26 @@ def comparison_text(comparison: Comparison, faces: str) -> str:
         for row in [header, *rows]
     ]
     return "\n".join([f"readings on {faces}:", *table, *_verdict(comparison)])
+
+
+def tried_comments(best: Reading, others: Sequence[Reading]) -> dict[str, str]:
+    """Returns comments on a model file's keys that readings differed in.
+
+    Args:
+        best: The reading that the file says.
+        others: Readings that cannot be told apart from it.
+    """
+    tried: dict[str, Callable[[Reading], object]] = {
+        "architecture": (lambda reading: reading.network),
+        "input.size": (lambda reading: reading.contract.input.size),
+        "input.mean": (lambda reading: reading.normalization),
+        "input.std": (lambda reading: reading.normalization),
+    }
+    comments = {}
+    for key, fact in tried.items():
+        rivals = [str(value) for value in dict.fromkeys(map(fact, others)) if value != fact(best)]
+        comments[key] = f"decide: these fit as well: {', '.join(rivals)}" if rivals else "fits the labelled faces best"
+    return comments
 
 
 def _verdict(comparison: Comparison) -> list[str]:

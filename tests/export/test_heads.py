@@ -156,6 +156,10 @@ def test_projects_give_their_own_logits(project: str, tmp_path: Path) -> None:
     module = randomized(make(), FRESH)
     path = saved(save(dict(module.state_dict())), tmp_path / "detector.tar")
     assert_same(path, module, contract, FRESH)
+    detector = detector_from_checkpoint(path, contract)
+    again = detector_from_checkpoint(saved(detector.module, tmp_path / "timm.pth"), detector.contract)
+    with torch.inference_mode():
+        assert torch.equal(again.module(images(FRESH)), detector.module(images(FRESH)))
     if contract.head_layers:  # the names themselves tell whose network it is
         return
     with pytest.raises(CheckpointError, match=r"have efficientnet-pytorch's names.*declare family = .*pad differently"):

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import timm
 import torch
+from efficientnet_pytorch import EfficientNet
 from PIL import Image
 from safetensors.torch import save_file
-from sklearn.metrics import log_loss
+from sklearn.metrics import log_loss, roc_auc_score
 from torch import nn
+from torchvision.models import efficientnet_b1
 
 from calibration.samples import Sample
+from evaluate.inspection.architectures import Candidate, candidates_of
 from evaluate.inspection.cli import main
 from evaluate.inspection.model_start import commented_toml
-from evaluate.inspection.probing import ReadingScore, compare
+from evaluate.inspection.probing import ReadingScore, clustered_error, compare
 from evaluate.inspection.readings import NORMALIZATIONS, Reading, plausible_readings
 from evaluate.inspection.recognition import recognised
 from export.checkpoint import detector_from_checkpoint
@@ -181,7 +185,7 @@ def test_labelled_faces_find_the_reading(tmp_path: Path, capsys: pytest.CaptureF
 def score(logits: NDArray[np.float64], name: str = "a") -> ReadingScore:
     is_fake = np.arange(len(logits)) % 2 == 1
     loss = float(log_loss(is_fake, 1 / (1 + np.exp(-logits))))
-    return ReadingScore(Reading(name, "ImageNet", TRUE), logits, loss, float(np.mean(logits[is_fake] > 0)))
+    return ReadingScore(Reading(name, "ImageNet", TRUE), logits, loss, float(roc_auc_score(is_fake, logits)))
 
 
 def test_readings_are_apart_where_the_difference_exceeds_its_error() -> None:
@@ -191,15 +195,37 @@ def test_readings_are_apart_where_the_difference_exceeds_its_error() -> None:
     good = 2 * signs + rng.normal(0, 0.5, 200)
     near, far = good + rng.normal(0, 0.05, 200), good - 1.5 * signs
     found = compare([score(far, "far"), score(good, "good"), score(near, "near")], samples)
-    assert [s.reading.network for s in found.scores][-1] == "far"
-    assert found.alike == 2 or abs(found.scores[0].log_loss - found.scores[1].log_loss) > 0
+    assert found.scores[-1].reading.network == "far"
     assert found.alike < 3
     assert math.isclose(found.scores[0].log_loss, min(score(good).log_loss, score(near).log_loss))
-    # The same four faces fifty times over are no more evidence than once.
-    few = [replace(sample, video=f"v/{n % 4 // 2}") for n, sample in enumerate(samples)]
-    slightly = good - 0.1 * signs * np.where(np.arange(200) % 4 < 2, 3.0, -2.0)
-    pair = [score(good, "good"), score(slightly, "slightly")]
-    assert compare(pair, few).alike == 2
+    assert not found.inverted
+    assert not found.blind
+    assert compare([score(-good, "good")], samples).inverted
+    assert compare([score(np.tile([0.1, 0.1], 100), "constant")], samples).blind
+
+
+def test_faces_of_a_video_are_one_draw() -> None:
+    rng = np.random.default_rng()
+    of_videos = rng.normal(0, 1, 25)
+    values, videos = np.repeat(of_videos, 8), [str(n) for n in np.repeat(np.arange(25), 8)]
+    assert math.isclose(clustered_error(values, videos), np.std(of_videos, ddof=1) / 5)
+    assert clustered_error(values, ["the only one"] * 200) == math.inf
+
+
+def test_networks_are_recognised_by_their_tensors() -> None:
+    efficientnet = EfficientNet.from_name("efficientnet-b1", num_classes=1).state_dict()
+    assert candidates_of(prefixed(efficientnet, "net.")) == (
+        Candidate("efficientnet-pytorch", "efficientnet-b1"),
+        Candidate("deepfakebench", "efficientnet-b1"),
+    )
+    assert candidates_of(prefixed(efficientnet, "backbone.efficientnet."))[0].family == "deepfakebench"
+    assert candidates_of(efficientnet_b1().state_dict()) == (Candidate("torchvision", "efficientnet_b1"),)
+    own = timm.create_model("tf_efficientnet_b1", num_classes=2).state_dict()
+    names = ["efficientnet_b1", "tf_efficientnet_b1"]
+    assert [candidate.architecture for candidate in candidates_of(own)] == names
+    assert [candidate.architecture for candidate in candidates_of(prefixed(own, "encoder."))] == names[::-1]
+    resnet = prefixed(timm.create_model("resnet18", num_classes=2).state_dict(), "model.")
+    assert candidates_of(resnet) == (Candidate("timm", "resnet18"),)
 
 
 def test_readings_vary_only_what_weights_leave_open() -> None:
