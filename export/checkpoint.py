@@ -7,24 +7,26 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from export.backbone_weights import BackboneWeights, backbone_from_weights, backbone_keys
+from export.backbone_weights import backbone_from_weights, backbone_keys
 from export.errors import CheckpointError
 from export.head import canonical_layers, classifier_name, classifier_of, head_from_weights
 from export.head_choice import chosen_head
-from export.head_weights import HeadWeights, heads_in
-from export.key_naming import architectures_of
+from export.head_weights import heads_in
+from export.key_naming import architectures_of, timm_named
 from export.narrowing import narrow_to_weights
 from export.network import module_from_contract
 from export.sidecar import sha256_of_file
 from export.weights_file import some, weights_from_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import nn
 
+    from export.backbone_weights import BackboneWeights
     from export.contract import ModelContract
+    from export.head_weights import HeadWeights
 
 _COUNTER = "num_batches_tracked"
 
@@ -75,22 +77,25 @@ def detector_from_checkpoint(path: Path, contract: ModelContract, *, narrowed: b
     stored = weights_from_file(path)
     module = module_from_contract(contract)
     try:
-        found = _found(stored.tensors, module, contract, narrowed)
+        backbone = backbone_from_weights(stored.tensors, backbone_keys(module, contract.architecture), contract)
+        features = classifier_of(module, contract).in_features
         if narrowed:
-            narrow_to_weights(module, found.backbone.tensors)
-        _load_strictly(module, found, contract)
-        module = _with_classifier(module, head_from_weights(found.head, contract), contract)
+            narrow_to_weights(module, backbone.tensors)
+        _load_backbone(module, backbone, contract)
+        heads = [head for head in heads_in(backbone.rest) if _reads(head, features, narrowed)]
+        head, unused = chosen_head(heads, contract, backbone.backbone.prefix)
+        _require_nothing_left(backbone, (head, *unused))
+        module = _with_classifier(module, head_from_weights(head, contract), contract)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    unused = tuple(f"leaves the classifier {head} unused" for head in found.unused)
     return Detector(
         module.eval(),
         canonical_contract(contract),
         sha256_of_file(path),
         stored.wrapper,
-        found.backbone.backbone.prefix,
-        found.head.key,
-        (*stored.notes, *found.backbone.notes, *unused),
+        backbone.backbone.prefix,
+        head.key,
+        (*stored.notes, *backbone.notes, *(f"leaves the classifier {other} unused" for other in unused)),
     )
 
 
@@ -100,63 +105,58 @@ def canonical_contract(contract: ModelContract) -> ModelContract:
     return replace(contract, head="one-logit", fake_index=1, backbone_key="", head_key="", head_layers=layers)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What of a checkpoint becomes a detector, and the classifiers that are left out."""
-
-    backbone: BackboneWeights
-    head: HeadWeights
-    unused: tuple[HeadWeights, ...]
+def _reads(head: HeadWeights, features: int, narrowed: bool) -> bool:
+    return head.inputs == features or (narrowed and head.inputs < features)
 
 
-def _found(weights: Mapping[str, torch.Tensor], module: nn.Module, contract: ModelContract, narrowed: bool) -> _Found:
-    backbone = backbone_from_weights(weights, backbone_keys(module, contract.architecture), contract)
-    features = classifier_of(module, contract).in_features
-    heads = [
-        head for head in heads_in(backbone.rest) if head.inputs == features or (narrowed and head.inputs < features)
-    ]
-    head, unused = chosen_head(heads, contract, backbone.backbone.prefix)
-    return _Found(backbone, head, unused)
-
-
-def _load_strictly(module: nn.Module, found: _Found, contract: ModelContract) -> None:
-    shapes = module.state_dict()
-    expected = backbone_keys(module, contract.architecture)
-    tensors, prefix = found.backbone.tensors, found.backbone.backbone.prefix
-    missing = [prefix + key for key in expected if key not in tensors and not key.endswith(_COUNTER)]
-    read = found.head.names.union(*(head.names for head in found.unused))
-    unexpected = [
-        *(prefix + key for key in tensors if key not in shapes),
-        *(k for k in found.backbone.rest if k not in read),
-    ]
+def _load_backbone(module: nn.Module, found: BackboneWeights, contract: ModelContract) -> None:
+    expected = module.state_dict()
+    tensors, prefix = found.tensors, found.backbone.prefix
+    own = backbone_keys(module, contract.architecture)
+    missing = [prefix + key for key in own if key not in tensors and not key.endswith(_COUNTER)]
+    unexpected = [prefix + key for key in tensors if key not in expected]
     if missing or unexpected:
         raise CheckpointError(
             f"it does not fit {contract.architecture}: {len(missing)} tensors missing{some(missing)}, "
             f"{len(unexpected)} unexpected{some(unexpected)}; {_advice(found)}"
         )
     misshapen = [
-        f"{prefix}{key} is {tuple(value.shape)} instead of {tuple(shapes[key].shape)}"
+        f"{prefix}{key} is {tuple(value.shape)} instead of {tuple(expected[key].shape)}"
         for key, value in tensors.items()
-        if value.shape != shapes[key].shape
+        if value.shape != expected[key].shape
     ]
     if misshapen:
         raise CheckpointError(
             f"it does not fit {contract.architecture}: {len(misshapen)} tensors of another shape{some(misshapen)}; "
             f"{_advice(found)}"
         )
-    computing = {
-        **{prefix + key: value for key, value in tensors.items()},
-        **{key: value for key, value in found.backbone.rest.items() if key in found.head.names},
-    }
-    not_finite = [key for key, value in computing.items() if not bool(torch.isfinite(value).all())]
-    if not_finite:
-        raise CheckpointError(f"it holds NaN or infinity{some(not_finite)}; use an earlier checkpoint")
+    _require_finite({prefix + key: value for key, value in tensors.items()})
     module.load_state_dict(tensors, strict=False)
 
 
-def _advice(found: _Found) -> str:
+def _require_nothing_left(found: BackboneWeights, heads: Sequence[HeadWeights]) -> None:
+    left = found.rest.keys() - {name for head in heads for name in head.names}
+    if left:
+        raise CheckpointError(
+            f"{len(left)} tensors are part of neither network nor classifier{some(sorted(left))}; either it "
+            "is another architecture, or they belong to the training: save the state dict without them"
+        )
+    _require_finite({name: found.rest[name] for name in heads[0].names})
+
+
+def _require_finite(tensors: Mapping[str, torch.Tensor]) -> None:
+    not_finite = sorted(key for key, value in tensors.items() if not bool(torch.isfinite(value).all()))
+    if not_finite:
+        raise CheckpointError(f"it holds NaN or infinity{some(not_finite)}; use an earlier checkpoint")
+
+
+def _advice(found: BackboneWeights) -> str:
     """Says which EfficientNet it is, if it is one, and else how to find out."""
-    names = architectures_of(found.backbone.tensors, found.backbone.backbone)
+    prefix = found.backbone.prefix
+    tensors = found.tensors
+    if found.backbone.naming == "timm":
+        tensors = timm_named({**{prefix + key: value for key, value in tensors.items()}, **found.rest}, found.backbone)
+    names = architectures_of(tensors, found.backbone)
     return f"these are the tensors of {' or '.join(names)}" if names else "see inspect-checkpoint"
 
 

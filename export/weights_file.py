@@ -37,6 +37,9 @@ _LOADING_ERRORS = (
     LookupError,
     TypeError,
     AttributeError,
+    AssertionError,
+    OverflowError,
+    MemoryError,
     struct.error,
     zipfile.BadZipFile,
 )
@@ -142,7 +145,8 @@ def _load(path: Path, kind: FileKind) -> Any:
 
 
 def _in_float32(key: str, tensor: torch.Tensor, path: Path) -> torch.Tensor:
-    if tensor.is_quantized or (tensor.dtype.itemsize == 1 and tensor.is_floating_point()):
+    is_rounded = not tensor.is_floating_point() and not tensor.is_complex() and key.endswith((".weight", ".bias"))
+    if tensor.is_quantized or is_rounded or (tensor.dtype.itemsize == 1 and tensor.is_floating_point()):
         raise CheckpointError(
             f"{path} holds quantized weights ({key} is {tensor.dtype}); pass the float checkpoint, build-engines "
             "quantizes it by itself"

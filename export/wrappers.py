@@ -52,9 +52,10 @@ def unwrapped(loaded: Mapping[Any, Any], depth: int = _MOST_NESTED) -> Unwrapped
     mapping = {str(key): value for key, value in loaded.items()}
     holders = {key: count for key, value in mapping.items() if (count := _tensors_in(value, depth))}
     direct = {key: value for key, value in mapping.items() if isinstance(value, torch.Tensor)}
-    averages = [key for key in holders if names_an_average(key)]
+    unknown = [key for key in holders if key not in WRAPPERS and not _NO_WEIGHTS.search(key.lower())]
+    averages = [key for key in unknown if names_an_average(key)]
     known = [key for key in WRAPPERS if key in holders]
-    chosen = averages or known or [key for key in holders if not _NO_WEIGHTS.search(key.lower())]
+    chosen = averages or known or unknown
     # A count of epochs or the weights of classes may lie beside a state dict as tensors, too.
     if not chosen or len(direct) > sum(holders[key] for key in chosen):
         return Unwrapped("", direct, tuple(sorted(set(mapping) - set(direct))))
