@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from export.head_weights import HeadWeights
 
 _COUNTER = "num_batches_tracked"
+_LEFT_OVER = "either it is another architecture, or they belong to the training: save the state dict without them"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def detector_from_checkpoint(path: Path, contract: ModelContract, *, narrowed: b
         _load_backbone(module, backbone, contract)
         heads = [head for head in heads_in(backbone.rest) if _reads(head, features, narrowed)]
         head, unused = chosen_head(heads, contract, backbone.backbone.prefix)
-        _require_nothing_left(backbone, (head, *unused))
+        _require_nothing_left(backbone, (head, *unused), contract)
         module = _with_classifier(module, head_from_weights(head, contract), contract)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
@@ -134,12 +135,14 @@ def _load_backbone(module: nn.Module, found: BackboneWeights, contract: ModelCon
     module.load_state_dict(tensors, strict=False)
 
 
-def _require_nothing_left(found: BackboneWeights, heads: Sequence[HeadWeights]) -> None:
+def _require_nothing_left(found: BackboneWeights, heads: Sequence[HeadWeights], contract: ModelContract) -> None:
     left = found.rest.keys() - {name for head in heads for name in head.names}
     if left:
+        others = [name for name in _fitting(found) if name != contract.architecture.partition(".")[0]]
+        is_another = len(others) == len(_fitting(found)) > 0
         raise CheckpointError(
-            f"{len(left)} tensors are part of neither network nor classifier{some(sorted(left))}; either it "
-            "is another architecture, or they belong to the training: save the state dict without them"
+            f"{len(left)} tensors are part of neither network nor classifier{some(sorted(left))}; "
+            + (f"these are the tensors of {' or '.join(others)}" if is_another else _LEFT_OVER)
         )
     _require_finite({name: found.rest[name] for name in heads[0].names})
 
@@ -151,13 +154,16 @@ def _require_finite(tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def _advice(found: BackboneWeights) -> str:
-    """Says which EfficientNet it is, if it is one, and else how to find out."""
-    prefix = found.backbone.prefix
-    tensors = found.tensors
+    names = _fitting(found)
+    return f"these are the tensors of {' or '.join(names)}" if names else "see inspect-checkpoint"
+
+
+def _fitting(found: BackboneWeights) -> tuple[str, ...]:
+    """Returns the EfficientNets that the tensors are those of; empty for other networks."""
+    prefix, tensors = found.backbone.prefix, found.tensors
     if found.backbone.naming == "timm":
         tensors = timm_named({**{prefix + key: value for key, value in tensors.items()}, **found.rest}, found.backbone)
-    names = architectures_of(tensors, found.backbone)
-    return f"these are the tensors of {' or '.join(names)}" if names else "see inspect-checkpoint"
+    return architectures_of(tensors, found.backbone)
 
 
 def _with_classifier(module: nn.Module, classifier: nn.Module, contract: ModelContract) -> nn.Module:

@@ -113,7 +113,7 @@ def _names_in_file(path: Path) -> Iterator[str]:
                 if name.endswith("data.pkl"):
                     with archive.open(name) as file:
                         yield from _names_of_pickles(file)  # type: ignore[arg-type]  # a binary file all the same
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # whatever damage does to an archive: the names are for a message about it
         return
 
 
@@ -122,8 +122,8 @@ def _names_of_pickles(file: BinaryIO) -> Iterator[str]:
     try:
         while True:
             yield from _names_of_opcodes(pickletools.genops(file))
-    except (ValueError, EOFError, UnicodeDecodeError, IndexError):
-        return  # what follows the last pickle, or damage; the names read so far are what is known
+    except Exception:  # what follows the last pickle, or damage: the names read so far are what is known
+        return
 
 
 def _names_of_opcodes(opcodes: Iterable[tuple[Any, Any, Any]]) -> Iterator[str]:
