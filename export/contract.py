@@ -98,6 +98,10 @@ class ModelContract:
         if self.padding_size is not None:
             whole = isinstance(self.padding_size, int) and not isinstance(self.padding_size, bool)
             expect(whole and 0 <= self.padding_size <= 4096, "padding_size", self.padding_size, "0..4096 pixels")
+            fixed = self.family in ("efficientnet-pytorch", "deepfakebench")
+            expect(
+                fixed, "padding_size", self.padding_size, f"none for the family {self.family}, which does not fix it"
+            )
         expect(isinstance(self.head_key, str), "head_key", self.head_key, "the prefix of the classifier's weights")
         layers = tuple(self.head_layers) if isinstance(self.head_layers, (list, tuple)) else (self.head_layers,)
         for layer in layers:

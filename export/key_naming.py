@@ -1,16 +1,86 @@
-"""Names of an EfficientNet's tensors: EfficientNet-PyTorch's and torchvision's become timm's."""
+"""Names of an EfficientNet's tensors: EfficientNet-PyTorch's and torchvision's become timm's.
+
+`_bn1`, `bn1` and `bn2` are other layers at the top, in the first stage, whose blocks do not expand, and in later ones.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
+
+import timm
+import torch
+
+from export.efficientnet_sizes import EFFICIENTNET_SIZES
+from export.errors import CheckpointError
+from export.families import architectures_of_family
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import torch
-
 Naming = Literal["timm", "efficientnet-pytorch", "torchvision"]
+
+# Weight of the stem -> start of a key that a network of another kind with a stem of this name does not have.
+_STEMS: dict[Naming, tuple[str, str]] = {
+    "timm": ("conv_stem.weight", "blocks.0.0."),
+    "efficientnet-pytorch": ("_conv_stem.weight", "_blocks.0."),
+    # ConvNeXt, Swin and MobileNet have no such block; the first of EfficientNetV2 has no squeeze-and-excitation.
+    "torchvision": ("features.0.0.weight", "features.1.0.block.1.fc"),
+}
+_TOP: dict[Naming, dict[str, str]] = {
+    "timm": {name: name for name in ("conv_stem", "bn1", "blocks", "conv_head", "bn2", "norm_head")},
+    "efficientnet-pytorch": {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"},
+    "torchvision": {
+        "features.0.0": "conv_stem",
+        "features.0.1": "bn1",
+        "features.8.0": "conv_head",
+        "features.8.1": "bn2",
+    },
+}
+_FIRST_STAGE: dict[Naming, dict[str, str]] = {
+    "efficientnet-pytorch": {
+        "_depthwise_conv": "conv_dw",
+        "_bn1": "bn1",
+        "_se_reduce": "se.conv_reduce",
+        "_se_expand": "se.conv_expand",
+        "_project_conv": "conv_pw",
+        "_bn2": "bn2",
+    },
+    "torchvision": {
+        "0.0": "conv_dw",
+        "0.1": "bn1",
+        "1.fc1": "se.conv_reduce",
+        "1.fc2": "se.conv_expand",
+        "2.0": "conv_pw",
+        "2.1": "bn2",
+    },
+}
+_LATER_STAGES: dict[Naming, dict[str, str]] = {
+    "efficientnet-pytorch": {
+        "_expand_conv": "conv_pw",
+        "_bn0": "bn1",
+        "_depthwise_conv": "conv_dw",
+        "_bn1": "bn2",
+        "_se_reduce": "se.conv_reduce",
+        "_se_expand": "se.conv_expand",
+        "_project_conv": "conv_pwl",
+        "_bn2": "bn3",
+    },
+    "torchvision": {
+        "0.0": "conv_pw",
+        "0.1": "bn1",
+        "1.0": "conv_dw",
+        "1.1": "bn2",
+        "2.fc1": "se.conv_reduce",
+        "2.fc2": "se.conv_expand",
+        "3.0": "conv_pwl",
+        "3.1": "bn3",
+    },
+}
+_COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -27,8 +97,20 @@ class Backbone:
 
 
 def backbones_in(weights: Mapping[str, torch.Tensor]) -> tuple[Backbone, ...]:
-    """Returns every EfficientNet of a checkpoint, found where the weight of its stem stands."""
-    raise NotImplementedError
+    """Returns every EfficientNet of a checkpoint, found where the weight of its stem stands.
+
+    With timm's names those are all networks that timm builds of the same parts, such as EfficientNetV2.
+    """
+    found = []
+    for key, weight in weights.items():
+        for naming, (stem, evidence) in _STEMS.items():
+            prefix = key.removesuffix(stem)
+            if prefix == key or not (prefix == "" or prefix.endswith(".")):
+                continue
+            convolves_images = weight.ndim == 4 and weight.shape[1:] == (3, 3, 3)
+            if convolves_images and any(other.startswith(prefix + evidence) for other in weights):
+                found.append(Backbone(naming, prefix))
+    return tuple(found)
 
 
 def timm_named(weights: Mapping[str, torch.Tensor], backbone: Backbone) -> dict[str, torch.Tensor]:
@@ -39,7 +121,18 @@ def timm_named(weights: Mapping[str, torch.Tensor], backbone: Backbone) -> dict[
     Raises:
         CheckpointError: A tensor of the backbone has no counterpart.
     """
-    raise NotImplementedError
+    own = {
+        key.removeprefix(backbone.prefix): value for key, value in weights.items() if key.startswith(backbone.prefix)
+    }
+    if backbone.naming == "timm":
+        return {key: value for key, value in own.items() if key.partition(".")[0] in _TOP["timm"]}
+    if backbone.naming == "torchvision":
+        places = {key: _place_in_torchvision(key) for key in own if key.startswith("features.")}
+    else:
+        starts = tuple(f"{name}." for name in (*_TOP[backbone.naming], "_blocks"))
+        stages = _stages_of_blocks(own, backbone)
+        places = {key: _place_in_efficientnet_pytorch(key, stages) for key in own if key.startswith(starts)}
+    return {_timm_name(key, place, backbone): own[key] for key, place in places.items()}
 
 
 def architectures_of(tensors: Mapping[str, torch.Tensor], backbone: Backbone) -> tuple[str, ...]:
@@ -49,4 +142,77 @@ def architectures_of(tensors: Mapping[str, torch.Tensor], backbone: Backbone) ->
         tensors: What `timm_named` returned.
         backbone: Where they come from.
     """
-    raise NotImplementedError
+    places = {tuple(map(int, match.groups())) for key in tensors if (match := re.match(r"blocks\.(\d+)\.(\d+)\.", key))}
+    blocks = tuple(sum(place[0] == stage for place in places) for stage in range(len({stage for stage, _ in places})))
+    sizes = [
+        size
+        for size, scaling in EFFICIENTNET_SIZES.items()
+        if blocks == scaling.blocks and _fit(tensors, _shapes_of(f"efficientnet_{size}"))
+    ]
+    if backbone.naming == "timm":
+        return tuple(f"{start}efficientnet_{size}" for size in sizes for start in ("", "tf_"))
+    return tuple(name for name in architectures_of_family(backbone.naming) if name[-2:] in sizes)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a tensor stands: stage and block, both None outside of blocks, then the layer and the tensor of it."""
+
+    stage: int | None
+    block: int | None
+    layer: str
+    tensor: str
+
+
+def _place_in_efficientnet_pytorch(key: str, stages: Mapping[int, tuple[int, int]]) -> _Place:
+    path, _, tensor = key.rpartition(".")
+    match = re.fullmatch(r"_blocks\.(\d+)\.(.+)", path)
+    return _Place(*stages[int(match[1])], match[2], tensor) if match else _Place(None, None, path, tensor)
+
+
+def _place_in_torchvision(key: str) -> _Place:
+    path, _, tensor = key.rpartition(".")
+    match = re.fullmatch(r"features\.([1-7])\.(\d+)\.block\.(.+)", path)
+    return _Place(int(match[1]) - 1, int(match[2]), match[3], tensor) if match else _Place(None, None, path, tensor)
+
+
+def _stages_of_blocks(weights: Mapping[str, torch.Tensor], backbone: Backbone) -> dict[int, tuple[int, int]]:
+    """Returns stage and place in it of EfficientNet-PyTorch's blocks, which are numbered through.
+
+    Blocks of a stage add their input to their output, so a stage ends where the number of channels changes.
+    """
+    numbers = sorted({int(match[1]) for key in weights if (match := re.match(r"_blocks\.(\d+)\.", key))})
+    channels = {}
+    for number in range(numbers[-1] + 1):
+        key = f"_blocks.{number}._project_conv.weight"
+        if key not in weights:
+            raise CheckpointError(f"{backbone.prefix}{key} is missing; expected it in every block, so copy it again")
+        channels[number] = weights[key].shape[0]
+    places = {0: (0, 0)}
+    for before, number in pairwise(channels):
+        stage, block = places[before]
+        places[number] = (stage, block + 1) if channels[number] == channels[before] else (stage + 1, 0)
+    return places
+
+
+def _timm_name(key: str, place: _Place, backbone: Backbone) -> str:
+    layers = _TOP if place.stage is None else _FIRST_STAGE if place.stage == 0 else _LATER_STAGES
+    layer = layers[backbone.naming].get(place.layer)
+    if layer is None:
+        raise CheckpointError(
+            f"{backbone.prefix}{key} is no tensor of an EfficientNet as {backbone.naming} names them; expected the "
+            "state dict of an unchanged network, so save that or give the tensors timm's names"
+        )
+    start = "" if place.stage is None else f"blocks.{place.stage}.{place.block}."
+    return f"{start}{layer}.{place.tensor}"
+
+
+@cache
+def _shapes_of(architecture: str) -> dict[str, torch.Size]:
+    with torch.device("meta"):
+        module = timm.create_model(architecture, pretrained=False, num_classes=0)
+    return {key: value.shape for key, value in module.state_dict().items()}
+
+
+def _fit(tensors: Mapping[str, torch.Tensor], shapes: Mapping[str, torch.Size]) -> bool:
+    return all(shapes.get(key) == value.shape for key, value in tensors.items())

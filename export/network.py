@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from typing import TYPE_CHECKING, cast
-
-import timm
+from typing import TYPE_CHECKING
 
 from export.errors import CheckpointError
+from export.families import network_of_family, problem_of_architecture
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,25 +14,23 @@ if TYPE_CHECKING:
 
 
 def module_from_contract(contract: ModelContract) -> nn.Module:
-    """Builds the untrained timm network with the head that the contract declares.
+    """Builds the untrained network with the head that the contract declares.
+
+    Whatever the family, it is a timm network with timm's names, which computes what the family's own network does.
 
     Raises:
-        CheckpointError: timm knows no such architecture.
+        CheckpointError: The family knows no such architecture.
     """
     require_known_architecture(contract)
-    outputs = 1 if contract.head == "one-logit" else 2
-    return cast("nn.Module", timm.create_model(contract.architecture, pretrained=False, num_classes=outputs))
+    return network_of_family(contract, outputs=1 if contract.head == "one-logit" else 2)
 
 
 def require_known_architecture(contract: ModelContract) -> None:
-    """Refuses a name that timm does not know.
+    """Refuses a name that the contract's family does not know.
 
     Raises:
-        CheckpointError: timm knows no such architecture; the message lists similar names.
+        CheckpointError: It knows no such architecture; the message lists similar names.
     """
-    if not timm.is_model(contract.architecture):
-        close = difflib.get_close_matches(contract.architecture, timm.list_models(), n=3)
-        hint = f"; did you mean {', '.join(close)}?" if close else ""
-        raise CheckpointError(
-            f"unknown architecture {contract.architecture!r}; expected a timm {timm.__version__} model name{hint}"
-        )
+    problem = problem_of_architecture(contract.family, contract.architecture)
+    if problem:
+        raise CheckpointError(problem)

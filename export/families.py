@@ -1,0 +1,78 @@
+"""Whose EfficientNet it is: the projects' networks of one name have the same weights and compute different functions.
+
+They differ in the zeros that strided convolutions see at the image's sides and in batch norm's epsilon. Every one is
+built here as a timm network, so that all that follows knows one set of names.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, cast
+
+import timm
+
+from export.efficientnet_sizes import EFFICIENTNET_SIZES
+from export.static_padding import fix_padding, unpadded
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from export.contract import Family, ModelContract
+
+_PROJECTS: dict[Family, str] = {
+    "efficientnet-pytorch": "EfficientNet-PyTorch",
+    "torchvision": "torchvision",
+    "deepfakebench": "DeepfakeBench",
+}
+_TORCHVISION_SIZES = tuple(size for size in EFFICIENTNET_SIZES if size not in ("b8", "l2"))
+_TENSORFLOW_EPSILON, _TORCH_EPSILON = 1e-3, 1e-5
+_TORCHVISION_SIZES_OF_TENSORFLOW = ("b5", "b6", "b7")
+
+
+def architectures_of_family(family: Family) -> tuple[str, ...]:
+    """Returns the names that a family gives its networks; for timm those without a tag such as `.ns_jft_in1k`."""
+    if family == "timm":
+        return tuple(timm.list_models())
+    if family == "torchvision":
+        return tuple(f"efficientnet_{size}" for size in _TORCHVISION_SIZES)
+    return tuple(f"efficientnet-{size}" for size in EFFICIENTNET_SIZES)
+
+
+def problem_of_architecture(family: Family, architecture: str) -> str:
+    """Says in one line what is wrong with the name of a network, with similar names; empty for a known one."""
+    names = architectures_of_family(family)
+    if architecture in names or (family == "timm" and timm.is_model(architecture)):
+        return ""
+    if family == "timm":
+        expected = f"a timm {timm.__version__} model name"
+    else:
+        expected = f"one of {_PROJECTS[family]}'s {names[0]} to {names[-1]}"
+    close = difflib.get_close_matches(architecture, names, n=3)
+    hint = f"; did you mean {', '.join(close)}?" if close else ""
+    return f"unknown architecture {architecture!r}; expected {expected}{hint}"
+
+
+def network_of_family(contract: ModelContract, outputs: int) -> nn.Module:
+    """Builds the untrained timm network that computes what the family's own network does with the same weights.
+
+    Args:
+        contract: Declares family, architecture and padding.
+        outputs: Number of outputs of the linear classifier.
+    """
+    if contract.family == "timm":
+        return _created(contract.architecture, outputs)
+    size = contract.architecture[-2:]
+    if contract.family == "torchvision":
+        epsilon = _TENSORFLOW_EPSILON if size in _TORCHVISION_SIZES_OF_TENSORFLOW else _TORCH_EPSILON
+        return _created(f"efficientnet_{size}", outputs, bn_eps=epsilon)
+    module = _created(f"tf_efficientnet_{size}", outputs)
+    padding_size = EFFICIENTNET_SIZES[size].image_size if contract.padding_size is None else contract.padding_size
+    if padding_size > 0:
+        fix_padding(module, padding_size)
+    if contract.family == "deepfakebench":
+        module.conv_stem = unpadded(cast("nn.Conv2d", module.conv_stem))
+    return module
+
+
+def _created(architecture: str, outputs: int, **options: float) -> nn.Module:
+    return cast("nn.Module", timm.create_model(architecture, pretrained=False, num_classes=outputs, **options))
