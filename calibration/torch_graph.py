@@ -46,7 +46,10 @@ class TorchGraph:
 
     Attributes:
         device: Where it computes.
+        readers: Initializer -> the first place that reads it: (node, input number).
         constants: Initializer -> its value on the device.
+        channel_axes: Tensor -> -1, for what matrix products with constant weights read and make; the channels of any
+            other tensor lie along axis 1.
         cuts: Positions between nodes where a single tensor is alive, with that tensor's name, in graph order; position
             i stands before node i. The first is the graph's input.
     """
@@ -58,6 +61,15 @@ class TorchGraph:
         self.constants = {
             name: torch.from_numpy(numpy_helper.to_array(tensor).copy()).to(self.device)
             for name, tensor in index.initializers.items()
+        }
+        self.readers = {
+            name: (uses[0].node.name, uses[0].index) for name, uses in index.uses.items() if name in self.constants
+        }
+        self.channel_axes = {
+            name: -1
+            for node in model.graph.node
+            if node.op_type in ("Gemm", "MatMul") and node.input[1] in self.constants
+            for name in (node.input[0], node.output[0])
         }
         # An output that nothing reads is used last where it is made.
         last_use = {

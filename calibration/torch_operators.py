@@ -158,8 +158,10 @@ def _unsqueezed(inputs: Inputs, _: Attributes) -> torch.Tensor:
 
 
 def _expanded(inputs: Inputs, _: Attributes) -> torch.Tensor:
-    shape = torch.broadcast_shapes(tuple(inputs[0].shape), tuple(inputs[1].tolist()))
-    return inputs[0].expand(shape)  # type: ignore[no-any-return]
+    value, lengths = inputs[0], inputs[1].tolist()
+    own = [1] * (len(lengths) - value.ndim) + list(value.shape)
+    lengths = [1] * (value.ndim - len(lengths)) + lengths
+    return value.expand([max(a, b) if b else 0 for a, b in zip(own, lengths, strict=True)])  # type: ignore[no-any-return]
 
 
 def _shape(inputs: Inputs, attributes: Attributes) -> torch.Tensor:

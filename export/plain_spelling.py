@@ -31,7 +31,7 @@ def plainly_spelled(module: nn.Module) -> nn.Module:
     for name, layer in list(plain.named_modules()):
         # timm's attention then multiplies, adds and normalizes by itself instead of asking for one fused operator.
         if isinstance(getattr(layer, "fused_attn", None), bool):
-            layer.fused_attn = False  # type: ignore[assignment]  # an attribute of timm's, unknown to nn.Module
+            layer.fused_attn = False
         if name and isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size in _ONE_PLACE:
             plain.set_submodule(name, _MeanOverPlaces())
     return plain.eval()
