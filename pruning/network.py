@@ -113,7 +113,7 @@ class DenseNetwork:
 
     def _require_dense(self) -> None:
         index = GraphIndex(self._model.graph)
-        zeros = sum(int(np.sum(np.equal(index.constant(layer.weight), 0))) for layer in self.layers)
+        zeros = sum(int(np.sum(np.asarray(index.constant(layer.weight)) == 0)) for layer in self.layers)
         if zeros > _DENSE_ZEROS * self.weight_count:
             share = 100 * zeros / self.weight_count
             raise PruningError(

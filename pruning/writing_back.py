@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from calibration.graph_index import GraphIndex
@@ -56,7 +57,7 @@ def _graph_parameters(
     index, biases = GraphIndex(model.graph), biases_from_graph(model.graph)
 
     def constant(name: str) -> torch.Tensor:
-        return torch.from_numpy(index.constant(name)).clone()
+        return torch.from_numpy(np.array(index.constant(name)))
 
     weights, offsets = {}, {}
     for layer in layers:
