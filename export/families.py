@@ -27,6 +27,7 @@ _PROJECTS: dict[Family, str] = {
 }
 _TORCHVISION_SIZES = tuple(size for size in EFFICIENTNET_SIZES if size not in ("b8", "l2"))
 _TENSORFLOW_EPSILON, _TORCH_EPSILON = 1e-3, 1e-5
+# Ported from EfficientNet-PyTorch; torchvision's smaller ones come from timm.
 _TORCHVISION_SIZES_OF_TENSORFLOW = ("b5", "b6", "b7")
 
 

@@ -80,7 +80,8 @@ _LATER_STAGES: dict[Naming, dict[str, str]] = {
         "3.1": "bn3",
     },
 }
-_COUNTER = "num_batches_tracked"
+# No leading zero, with which two keys would be the same number, and no number too long for int().
+_NUMBER = "(0|[1-9][0-9]{0,3})"
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,11 @@ def architectures_of(tensors: Mapping[str, torch.Tensor], backbone: Backbone) ->
         tensors: What `timm_named` returned.
         backbone: Where they come from.
     """
-    places = {tuple(map(int, match.groups())) for key in tensors if (match := re.match(r"blocks\.(\d+)\.(\d+)\.", key))}
+    places = {
+        tuple(map(int, match.groups()))
+        for key in tensors
+        if (match := re.match(rf"blocks\.{_NUMBER}\.{_NUMBER}\.", key))
+    }
     blocks = tuple(sum(place[0] == stage for place in places) for stage in range(len({stage for stage, _ in places})))
     sizes = [
         size
@@ -166,13 +171,13 @@ class _Place:
 
 def _place_in_efficientnet_pytorch(key: str, stages: Mapping[int, tuple[int, int]]) -> _Place:
     path, _, tensor = key.rpartition(".")
-    match = re.fullmatch(r"_blocks\.(\d+)\.(.+)", path)
+    match = re.fullmatch(rf"_blocks\.{_NUMBER}\.(.+)", path)
     return _Place(*stages[int(match[1])], match[2], tensor) if match else _Place(None, None, path, tensor)
 
 
 def _place_in_torchvision(key: str) -> _Place:
     path, _, tensor = key.rpartition(".")
-    match = re.fullmatch(r"features\.([1-7])\.(\d+)\.block\.(.+)", path)
+    match = re.fullmatch(rf"features\.([1-7])\.{_NUMBER}\.block\.(.+)", path)
     return _Place(int(match[1]) - 1, int(match[2]), match[3], tensor) if match else _Place(None, None, path, tensor)
 
 
@@ -181,13 +186,15 @@ def _stages_of_blocks(weights: Mapping[str, torch.Tensor], backbone: Backbone) -
 
     Blocks of a stage add their input to their output, so a stage ends where the number of channels changes.
     """
-    numbers = sorted({int(match[1]) for key in weights if (match := re.match(r"_blocks\.(\d+)\.", key))})
+    numbers = {int(match[1]) for key in weights if (match := re.match(rf"_blocks\.{_NUMBER}\.", key))}
     channels = {}
-    for number in range(numbers[-1] + 1):
+    for number in range(max(numbers, default=-1) + 1):
         key = f"_blocks.{number}._project_conv.weight"
         if key not in weights:
-            raise CheckpointError(f"{backbone.prefix}{key} is missing; expected it in every block, so copy it again")
-        channels[number] = weights[key].shape[0]
+            raise CheckpointError(
+                f"{backbone.prefix}{key} is missing; expected one in every block, so save all of the network"
+            )
+        channels[number] = weights[key].shape[:1]
     places = {0: (0, 0)}
     for before, number in pairwise(channels):
         stage, block = places[before]
