@@ -67,6 +67,7 @@ def test_a_planted_upward_import_is_caught(tmp_path: Path) -> None:
         "evaluate.verdict.cli_grade",
         "evaluate.verdict.cli_compare",
         "evaluate.inspection.cli",
+        "preparation.cli",
         "demo.cli",
     ],
 )
@@ -76,7 +77,7 @@ def test_commands_answer_without_loading_frameworks(command: str) -> None:
         f"import sys, {command} as command\n"
         "try: command.main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'timm', 'nncf', 'onnx', 'onnxruntime', 'matplotlib'} & set(sys.modules)\n"
+        "heavy = {'torch', 'timm', 'nncf', 'onnx', 'onnxruntime', 'matplotlib', 'av'} & set(sys.modules)\n"
         "sys.exit(', '.join(sorted(heavy)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)

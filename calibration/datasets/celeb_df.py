@@ -98,7 +98,7 @@ def _listed_videos(root: Path) -> frozenset[str] | None:
 
 def _missing(listed: frozenset[str], media: list[Medium]) -> tuple[str, ...]:
     missing = sorted(listed - {medium.video.lower() for medium in media})
-    text = f"of the {len(listed)} videos of {LIST_NAME} are not there"
+    text = f"videos that are not there of the {len(listed)} in {LIST_NAME}"
     return (counted(len(missing), text, missing[0]),) if missing else ()
 
 

@@ -77,8 +77,8 @@ def media_from_deepfakebench(path: Path) -> MediaSet:
             f"not one frame that {path} lists is there, such as {example}; expected the end of its path below "
             f"{path.absolute().parent} or a folder above it: put the list beside its data"
         )
-    notes += (counted(len(missing), f"frames that {path.name} lists are not there", missing[0]),) if missing else ()
-    notes += (counted(len(absent), "videos were left out for lack of frames", absent[0]),) if absent else ()
+    notes += (counted(len(missing), f"frames of {path.name} that are not there", missing[0]),) if missing else ()
+    notes += (counted(len(absent), "videos left out for lack of frames", absent[0]),) if absent else ()
     root = Path(os.path.commonpath([image.path.parent for medium in media for image in medium.images]))
     return MediaSet(root, "deepfakebench", tuple(sorted(media, key=lambda medium: medium.video)), notes)
 
@@ -131,7 +131,7 @@ def _each_once(listed: Iterator[_Listed]) -> tuple[list[_Listed], tuple[str, ...
         key = (video.dataset, video.label, video.compression, video.name)
         if kept.setdefault(key, video) is not video:
             repeated.add(video.name)
-    text = "videos are in several splits and were taken as test rather than val, as val rather than train"
+    text = "videos in several splits, taken as test rather than val and as val rather than train"
     return list(kept.values()), (counted(len(repeated), text, min(repeated)),) if repeated else ()
 
 

@@ -52,7 +52,7 @@ def media_from_dfdc(root: Path) -> MediaSet:
     media, missing, unlabelled = [], [], []
     for folder in _parts(root):
         entries = _entries(folder)
-        part = folder.resolve().name
+        part = folder.absolute().name
         videos = {video.name: video for video in videos_in(folder, leftovers)}
         missing += [f"{part}/{name}" for name in entries if name not in videos]
         unlabelled += [f"{part}/{name}" for name in videos if name not in entries]
@@ -66,8 +66,8 @@ def media_from_dfdc(root: Path) -> MediaSet:
             )
     leftovers.other_files = [path for path in leftovers.other_files if path.name not in (METADATA_NAME, LABELS_NAME)]
     notes = leftovers.notes()
-    notes += (counted(len(missing), "labelled videos are not there", missing[0]),) if missing else ()
-    notes += (counted(len(unlabelled), "videos have no label and were left out", unlabelled[0]),) if unlabelled else ()
+    notes += (counted(len(missing), "labelled videos that are not there", missing[0]),) if missing else ()
+    notes += (counted(len(unlabelled), "videos left out for lack of a label", unlabelled[0]),) if unlabelled else ()
     return MediaSet(root, "dfdc", tuple(sorted(media, key=lambda medium: medium.video)), notes)
 
 
@@ -101,8 +101,11 @@ def _is_metadata(path: Path) -> bool:
 def _is_labels(path: Path) -> bool:
     if not path.is_file():
         return False
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        return tuple(name.strip().lower() for name in next(csv.reader(stream), [])) == _COLUMNS
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+            return tuple(name.strip().lower() for name in next(csv.reader(stream), [])) == _COLUMNS
+    except csv.Error:
+        return False
 
 
 def _entries(folder: Path) -> dict[str, _Entry]:

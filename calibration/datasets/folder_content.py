@@ -52,16 +52,16 @@ class Leftovers:
     def notes(self) -> tuple[str, ...]:
         """Returns a sentence for each kind, with a count and an example."""
         told = (
-            (self.other_files, "files of other kinds were left out"),
-            (self.empty_folders, "folders without images were left out"),
-            (self.files_with_frames, "video files were left out because there are frames of them"),
+            (self.other_files, "files of other kinds, left out"),
+            (self.empty_folders, "folders without images, left out"),
+            (self.files_with_frames, "video files left out because there are frames of them"),
         )
         return tuple(counted(len(paths), text, paths[0]) for paths, text in told if paths)
 
 
 def counted(number: int, text: str, example: object) -> str:
-    """Returns a note such as `3 files of other kinds were left out, such as DATA/notes.txt`."""
-    return f"{number} {text}, such as {example}"
+    """Returns a note such as `files of other kinds, left out: 3, such as DATA/notes.txt`."""
+    return f"{text}: {number}, such as {example}"
 
 
 def listing(folder: Path) -> Listing:

@@ -1,4 +1,4 @@
-"""Reader and writer of a table with a row for each image, folder of frames or video.
+"""Reader of a table with a row for each image, folder of frames or video.
 
     path,label,video,identity,split,frame,compression
     faces/a/000.png,fake,Deepfakes/000_003,000;003,test,,c23
@@ -9,25 +9,20 @@ are separated by semicolons; faces of one frame share what stands in its column;
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibration.datasets.folder_content import counted, is_image, is_video, listing
 from calibration.datasets.manifest_rows import rows_of_manifest
 from calibration.datasets.media import FaceImage, MediaSet, Medium
-from calibration.samples import path_from_root
 from export.errors import DataError
-from export.sidecar import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
     from calibration.datasets.manifest_rows import Row
 
-MANIFEST_NAME = "manifest.csv"
 COLUMNS = ("path", "label", "video", "identity", "split", "frame")
 LABELS = {"1": True, "fake": True, "0": False, "real": False}
 
@@ -64,7 +59,7 @@ def media_from_manifest(path: Path) -> MediaSet:
             missing.append(row.values["path"])
             continue
         entry = _entry(row, entries)
-        varying |= {name for name, value in _attributes(row).items() if entry.attributes.get(name) != value}
+        varying |= {name for name, _ in entry.attributes.items() ^ _attributes(row).items()}
         for image in _take(row, file, entry):
             _require_new(image, row, placed)
     if missing and not entries:
@@ -74,29 +69,12 @@ def media_from_manifest(path: Path) -> MediaSet:
     media = tuple(_medium(video, entries[video], varying) for video in sorted(entries))
     notes = []
     if missing:
-        notes.append(counted(len(missing), "paths of the manifest are not there", missing[0]))
+        notes.append(counted(len(missing), "paths of the manifest that are not there", missing[0]))
     if varying:
         notes.append(
-            f"the columns {', '.join(sorted(varying))} vary within a video, so that no slices are made by them"
+            f"columns that vary within videos, so that no slices are made by them: {', '.join(sorted(varying))}"
         )
     return MediaSet(root, "manifest", media, tuple(notes))
-
-
-def write_manifest(path: Path, found: MediaSet) -> None:
-    """Writes a table atomically, a row for each file; paths below the table's folder become relative to it."""
-    extra = sorted({name for medium in found.media for name, _ in medium.attributes})
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*COLUMNS, *extra))
-    for medium in found.media:
-        attributes = dict(medium.attributes)
-        label, people = "fake" if medium.is_fake else "real", ";".join(medium.identities)
-        files = [(medium.file, "")] if medium.file else [(image.path, image.frame) for image in medium.images]
-        for file, frame in files:
-            place = path_from_root(file, path.parent)
-            row = (place, label, medium.video, people, medium.split, frame)
-            writer.writerow((*row, *(attributes.get(name, "") for name in extra)))
-    write_text(path, text.getvalue())
 
 
 def _file(root: Path, row: Row) -> Path:
@@ -108,25 +86,27 @@ def _file(root: Path, row: Row) -> Path:
 
 
 def _entry(row: Row, entries: dict[str, _Entry]) -> _Entry:
-    video = row.values.get("video") or _own_name(row)
+    named = row.values.get("video", "")
+    video = named or _own_name(row)
     label = row.values["label"].lower()
     if label not in LABELS:
         raise DataError(f"{row.place}: label {row.values['label']!r}; expected 1 or fake, 0 or real")
     people = tuple(name for part in row.values.get("identity", "").split(";") if (name := part.strip()))
     fresh = _Entry(row.place, LABELS[label], people or (video,), row.values.get("split", ""), _attributes(row))
     entry = entries.setdefault(video, fresh)
+    if entry is not fresh and not named:
+        raise DataError(f"{row.place}: {entry.place} has a video {video}, too; name both in a column video")
     for what in ("is_fake", "identities", "split"):
         if getattr(entry, what) != getattr(fresh, what):
-            named = {"is_fake": "label", "identities": "identity"}.get(what, what)
-            raise DataError(
-                f"{row.place}: {video} has another {named} in {entry.place}; all rows of a video must agree"
-            )
+            column = {"is_fake": "label", "identities": "identity"}.get(what, what)
+            raise DataError(f"{row.place}: {video} has another {column} in {entry.place}; all of its rows must agree")
     return entry
 
 
 def _own_name(row: Row) -> str:
-    path = PurePosixPath(row.values["path"].replace("\\", "/"))
-    return (path.with_suffix("") if is_image(Path(path)) or is_video(Path(path)) else path).as_posix()
+    path = Path(row.values["path"].replace("\\", "/"))
+    path = path.with_suffix("") if is_image(path) or is_video(path) else path
+    return "/".join(part for part in path.parts if part not in (path.anchor, ".."))
 
 
 def _attributes(row: Row) -> dict[str, str]:
@@ -158,7 +138,7 @@ def _take(row: Row, file: Path, entry: _Entry) -> tuple[Path, ...]:
     return images
 
 
-def _medium(video: str, entry: _Entry, varying: Sequence[str] | set[str]) -> Medium:
+def _medium(video: str, entry: _Entry, varying: Collection[str]) -> Medium:
     attributes = tuple(sorted((name, value) for name, value in entry.attributes.items() if name not in varying))
     file = entry.files[0] if entry.files else None
     return Medium(video, entry.is_fake, entry.identities, entry.split, attributes, file, tuple(entry.images))

@@ -72,8 +72,8 @@ def samples_of_media(found: MediaSet, media: Sequence[Medium]) -> SampleSet:
     files = [medium.file for medium in media if medium.file is not None]
     if files:
         raise DataError(
-            f"{found.root} holds {len(files)} video files, such as {files[0].name}, and engines take faces; cut those "
-            f"out once with 'prepare-data {found.root} OUT' and pass OUT"
+            f"{found.root} holds video files (of {len(files)} of {len(media)} videos), such as {files[0].name}, and "
+            f"engines take faces; cut those out once with 'prepare-data {found.root} OUT' and pass OUT"
         )
     if not media:
         raise DataError(f"{found.root} holds no images of faces" + "".join(f"; {note}" for note in found.notes))
