@@ -84,7 +84,7 @@ def local_corrections(
         if not own:
             continue
         kept = {name for layer in own for name in (layer.activation, layer.output)}
-        means = _Means()
+        means = _Means(graph.channel_axes)
         with torch.inference_mode():
             for state in states:
                 values = {**state, **graph.run(state, None, segment.begin, segment.end, kept)}
@@ -92,7 +92,7 @@ def local_corrections(
                     position = graph.position(layer.name)
                     inputs = {layer.activation: values[layer.activation]}
                     got = graph.run(inputs, overrides[layer.name], position, position + 1)[layer.output]
-                    means.add(layer.name, values[layer.output] - got)
+                    means.add(layer.name, layer.output, values[layer.output] - got)
         corrections.update(means.result())
     return corrections
 
@@ -109,24 +109,26 @@ def _mean_outputs(
         return {}
     outputs = {layer.name: layer.output for layer in layers}
     end = max(graph.position(layer.name) for layer in layers) + 1
-    means = _Means()
+    means = _Means(graph.channel_axes)
     for state in states:
         values = graph.run(state, overrides, segment.begin, end, set(outputs.values()))
         for name, output in outputs.items():
-            means.add(name, values[output])
+            means.add(name, output, values[output])
     return means.result()
 
 
 class _Means:
     """Running means per channel, summed in float64."""
 
-    def __init__(self) -> None:
+    def __init__(self, channel_axes: Mapping[str, int]) -> None:
+        self._axes = channel_axes
         self._sums: Corrections = {}
         self._counts: dict[str, int] = {}
 
-    def add(self, name: str, values: torch.Tensor) -> None:
-        """Takes in values of shape (N, C) or (N, C, H, W)."""
-        flat = values.reshape(values.shape[0], values.shape[1], -1)
+    def add(self, name: str, tensor: str, values: torch.Tensor) -> None:
+        """Takes in values of a tensor of shape (N, C), (N, C, H, W) or (N, ..., C)."""
+        moved = values.movedim(self._axes.get(tensor, 1), 1)
+        flat = moved.reshape(*moved.shape[:2], -1)
         added = flat.sum(dim=2).double().sum(dim=0)
         self._sums[name] = self._sums[name] + added if name in self._sums else added
         self._counts[name] = self._counts.get(name, 0) + flat.shape[0] * flat.shape[2]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChannelStatistics:
-    """Values of one tensor (N, C, ...), channel by channel; every array is float64 of shape (C,).
+    """Values of one tensor, channel by channel; every array is float64 of shape (C,).
 
     Attributes:
         low: Smallest value.
@@ -53,9 +53,10 @@ class StreamingChannelStatistics:
         self._high = self._sum = self._square = torch.zeros(0)
         self._count = 0
 
-    def update(self, values: torch.Tensor) -> None:
-        """Takes in a batch of shape (N, C) or (N, C, H, W)."""
-        flat = values.reshape(values.shape[0], values.shape[1], -1)
+    def update(self, values: torch.Tensor, channel_axis: int = 1) -> None:
+        """Takes in a batch of shape (N, C, ...), or one with its channels along another axis."""
+        moved = values.movedim(channel_axis, 1)
+        flat = moved.reshape(*moved.shape[:2], -1)
         low, high = flat.amin(dim=(0, 2)), flat.amax(dim=(0, 2))
         total = flat.sum(dim=2).double().sum(dim=0)
         square = flat.square().sum(dim=2).double().sum(dim=0)
@@ -105,7 +106,7 @@ def channel_statistics_from_samples(
             values = graph.run({INPUT_NAME: images}, keep=counters.keys())
             _require_finite(values[OUTPUT_NAME].reshape(-1), batch)
             for tensor, counter in counters.items():
-                counter.update(values[tensor])
+                counter.update(values[tensor], graph.channel_axes.get(tensor, 1))
     found = {}
     for tensor, counter in counters.items():
         try:

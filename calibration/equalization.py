@@ -22,7 +22,7 @@ from onnx import helper, numpy_helper
 
 from calibration.equalization_sites import Site, Stream, sites_from_graph, streams_from_graph
 from calibration.graph_index import GraphIndex
-from calibration.layers import Layer, layers_from_graph
+from calibration.layers import Layer, biases_from_graph, layers_from_graph
 from calibration.ranges import LEVELS
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ class _Rewriting:
         self._graph = model.graph
         self._index = GraphIndex(model.graph)
         self._layers: dict[str, Layer] = {layer.name: layer for layer in layers_from_graph(model.graph)}
+        self._biases = biases_from_graph(model.graph)
         self._nodes = {node.name: node for node in model.graph.node}
         self._arrays: dict[str, Array] = {}
         self._new_constants: dict[str, NDArray[np.float32]] = {}
@@ -258,6 +259,8 @@ class _Rewriting:
 
     def _bias(self, layer: Layer) -> Array:
         """Returns a layer's bias; one that has none gets zeros."""
+        if layer.name in self._biases:
+            return self._array(self._biases[layer.name])
         node = self._nodes[layer.name]
         if len(node.input) < 3 or not node.input[2]:
             name = f"{layer.name}.bias"

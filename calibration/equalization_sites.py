@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from calibration.graph_index import GraphIndex, attribute
-from calibration.layers import Layer, gates_from_graph, layers_from_graph
+from calibration.layers import Layer, biases_from_graph, gates_from_graph, layers_from_graph
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     import onnx
 
@@ -72,7 +72,7 @@ def sites_from_graph(graph: onnx.GraphProto, quantized: Collection[str]) -> tupl
     index = GraphIndex(graph)
     layers = {layer.name: layer for layer in layers_from_graph(graph)}
     in_streams = {tensor for stream in streams_from_graph(graph) for tensor in stream.tensors}
-    gates = gates_from_graph(graph)
+    gates, biases = gates_from_graph(graph), biases_from_graph(graph)
     readers: dict[str, list[str]] = {}
     for name in [layer.name for layer in layers.values() if layer.name in quantized]:
         readers.setdefault(layers[name].activation, []).append(name)
@@ -81,7 +81,9 @@ def sites_from_graph(graph: onnx.GraphProto, quantized: Collection[str]) -> tupl
             tensor=tensor,
             readers=tuple(names),
             gate=gates.get(tensor, "") if len(index.uses[tensor]) == len(names) else "",
-            shiftable=all(_is_pointwise(index, layers[name]) for name in names),
+            shiftable=all(
+                _is_pointwise(index, layers[name]) and _takes_bias(index, layers[name], biases) for name in names
+            ),
         )
         for tensor, names in readers.items()
         if tensor not in in_streams
@@ -166,6 +168,11 @@ def _is_pointwise(index: GraphIndex, layer: Layer) -> bool:
     if node.op_type != "Conv":
         return True
     return set(layer.weight_shape[2:]) <= {1} and not any(attribute(node, "pads", ()))
+
+
+def _takes_bias(index: GraphIndex, layer: Layer, biases: Mapping[str, str]) -> bool:
+    """Tells whether a layer has a bias or an input for one, which a matrix product has not."""
+    return layer.name in biases or index.producers[layer.output].op_type != "MatMul"
 
 
 def _groups_keep_channels(index: GraphIndex, layer: Layer) -> bool:

@@ -87,8 +87,8 @@ def with_added_biases(
         corrections: Layer -> what is added to its bias, of shape (outputs,).
         biases: Layer -> its bias initializer.
     """
-    corrected = {name: graph.constants[biases[name]] + added for name, added in corrections.items()}
-    return {(name, 2): partial(instead, value) for name, value in corrected.items()}
+    corrected = {biases[name]: graph.constants[biases[name]] + added for name, added in corrections.items()}
+    return {graph.readers[bias]: partial(instead, value) for bias, value in corrected.items()}
 
 
 def with_weights(graph: TorchGraph, weights: Mapping[str, Int8Weight]) -> Overrides:

@@ -24,7 +24,6 @@ from calibration.placement import (
 )
 from calibration.qdq_lint import require_valid_qdq
 from calibration.table import CalibrationTable
-from calibration.torch_graph import TorchGraph
 from export.half_precision import fp16_from_fp32
 from export.runners import OnnxRunner
 
@@ -83,7 +82,6 @@ def weight_only_record(
     verdict = verdict_from_logits(got, expected, is_fake, within_class_variance(expected, is_fake))
     stored = {layer.name for layer in made.placement.weight_only}
     reasons = {layer.name: layer.reason for layer in made.placement.float_layers}
-    size = images.fitted.batches[0].shape[-1]
     groups = tuple(
         GroupRecord(
             name=group.name,
@@ -97,7 +95,7 @@ def weight_only_record(
             arithmetic="int8-weights" if all(layer.name in stored for layer in group.layers) else "float",
             reason=next((reasons[layer.name] for layer in group.layers if layer.name in reasons), _REASON),
         )
-        for group in groups_from_graph(model, TorchGraph(model), size)
+        for group in groups_from_graph(model)
     )
     return Int8Record(
         recipe="weights",

@@ -18,7 +18,7 @@ from calibration.int8_images import costly_pass_image_count
 from calibration.int8_record import RepairRecord
 from calibration.layer_groups import groups_from_graph
 from calibration.layer_inputs import geometry_from_node
-from calibration.layers import layers_from_graph
+from calibration.layers import biases_from_graph, layers_from_graph
 from calibration.logit_alignment import IDENTITY, Alignment, aligned, fitted_alignment, with_corrected_biases
 from calibration.logit_noise import sqnr_db, within_class_variance
 from calibration.qdq_lint import require_valid_qdq
@@ -127,7 +127,7 @@ class Int8Workshop:
             self.model, self.equalized = equalized_from_fp32(fp32, statistics, quantized)
         self.graph = TorchGraph(self.model, torch_device())
         self.layers = layers_from_graph(self.model.graph)
-        self.groups = groups_from_graph(self.model, self.graph, size)
+        self.groups = groups_from_graph(self.model)
         self.images = images
         self.quantizer = FakeQuantizer(self.graph)
         self._fp32, self._statistics = fp32, statistics
@@ -154,9 +154,7 @@ class Int8Workshop:
     @cached_property
     def biases(self) -> dict[str, str]:
         """Layer -> its bias initializer, for every layer that has one."""
-        nodes = {node.name: node for node in self.model.graph.node}
-        inputs = {layer.name: list(nodes[layer.name].input) for layer in self.layers}
-        return {name: names[2] for name, names in inputs.items() if len(names) > 2}
+        return biases_from_graph(self.model.graph)
 
     @cached_property
     def geometries(self) -> dict[str, LayerGeometry]:

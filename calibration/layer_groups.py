@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
 from calibration.layers import POOL_OPS, Layer, Role, gates_from_graph, layers_from_graph
+from calibration.observation import with_outputs
 from export.contract import INPUT_NAME
+from export.runners import session_from_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import onnx
-
-    from calibration.torch_graph import TorchGraph
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,10 @@ class LayerGroup:
         return sum(layer.weight_shape[layer.channel_axis] for layer in self.layers)
 
 
-def groups_from_graph(model: onnx.ModelProto, graph: TorchGraph, size: int) -> tuple[LayerGroup, ...]:
-    """Groups the layers of a graph, in graph order.
-
-    Args:
-        model: The FP32 graph.
-        graph: The same, to be run once.
-        size: Height and width of the image, in pixels.
-    """
+def groups_from_graph(model: onnx.ModelProto) -> tuple[LayerGroup, ...]:
+    """Groups the layers of an FP32 graph, in graph order."""
     layers = layers_from_graph(model.graph)
-    positions = _output_positions(graph, layers, size)
+    positions = _output_positions(model, layers)
     grouped: dict[str, list[Layer]] = {}
     gate_of_layer = _gates_by_layer(model.graph, layers)
     for layer in layers:
@@ -85,9 +79,14 @@ def _gates_by_layer(graph: onnx.GraphProto, layers: tuple[Layer, ...]) -> dict[s
     return found
 
 
-def _output_positions(graph: TorchGraph, layers: tuple[Layer, ...], size: int) -> Mapping[str, int]:
-    """Returns at how many positions each layer applies its weights."""
-    outputs = {layer.output for layer in layers}
-    with torch.inference_mode():
-        values = graph.run({INPUT_NAME: torch.zeros(1, 3, size, size, device=graph.device)}, keep=outputs)
-    return {layer.name: values[layer.output].shape[2:].numel() for layer in layers}
+def _output_positions(model: onnx.ModelProto, layers: tuple[Layer, ...]) -> Mapping[str, int]:
+    """Returns at how many positions of an image each layer applies its weights, by running it on one."""
+    outputs = tuple(layer.output for layer in layers)
+    session = session_from_model(with_outputs(model, outputs))
+    lengths = model.graph.input[0].type.tensor_type.shape.dim[1:]
+    image = np.zeros((1, *(length.dim_value for length in lengths)), np.float32)
+    values = session.run(list(outputs), {INPUT_NAME: image})
+    return {
+        layer.name: value.size // layer.weight_shape[layer.channel_axis]
+        for layer, value in zip(layers, values, strict=True)
+    }

@@ -84,6 +84,32 @@ def layers_from_graph(graph: onnx.GraphProto) -> tuple[Layer, ...]:
     )
 
 
+def biases_from_graph(graph: onnx.GraphProto) -> dict[str, str]:
+    """Finds the bias of each layer that has one of its own: layer -> initializer of shape (outputs,).
+
+    That of a matrix product, which has no input for it, is what the one addition behind it adds.
+    """
+    index = GraphIndex(graph)
+    found = {}
+    for layer in layers_from_graph(graph):
+        name = _bias_of(index.producers[layer.output], layer, index)
+        if name in index.initializers and len(index.uses[name]) == 1:
+            found[layer.name] = name
+    return found
+
+
+def _bias_of(node: onnx.NodeProto, layer: Layer, index: GraphIndex) -> str:
+    if node.op_type != "MatMul":
+        return node.input[2] if len(node.input) > 2 else ""
+    uses = index.uses[layer.output]
+    if len(uses) != 1 or uses[0].node.op_type != "Add" or layer.output in index.outputs:
+        return ""
+    added: str = uses[0].node.input[1 - uses[0].index]
+    tensor = index.initializers.get(added)
+    outputs = layer.weight_shape[layer.channel_axis]
+    return added if tensor is not None and tuple(tensor.dims) == (outputs,) else ""
+
+
 def gates_from_graph(graph: onnx.GraphProto) -> dict[str, str]:
     """Finds the squeeze-and-excitation gates: gated tensor, the product -> its gate, one value per channel."""
     index = GraphIndex(graph)

@@ -63,7 +63,7 @@ def histograms_from_samples(
     Raises:
         CalibrationError: No image could be read, or the FP32 network is not finite on one of them.
     """
-    session = session_from_model(_with_outputs(model, tensors))
+    session = session_from_model(with_outputs(model, tensors))
     counters = {tensor: StreamingHistogram() for tensor in tensors}
     image_count = 0
     for batch in progress_bar(reader, "calibrating", len(reader), "batch"):
@@ -90,7 +90,8 @@ def _count(session: Any, counters: Mapping[str, StreamingHistogram], image: NDAr
             raise CalibrationError(f"tensor {tensor}: {error}") from error
 
 
-def _with_outputs(model: onnx.ModelProto, tensors: tuple[str, ...]) -> onnx.ModelProto:
+def with_outputs(model: onnx.ModelProto, tensors: tuple[str, ...]) -> onnx.ModelProto:
+    """Returns a copy of a graph that gives some of its tensors besides the logit."""
     observed = onnx.ModelProto()
     observed.CopyFrom(model)
     known = {value.name for value in [*observed.graph.output, *observed.graph.input]}

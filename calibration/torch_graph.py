@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from onnx import helper, numpy_helper
-from torch.nn import functional as F
 
 from calibration.errors import QuantizationError
 from calibration.graph_index import GraphIndex
+from calibration.torch_operators import COMPUTED
 from export.contract import INPUT_NAME, OUTPUT_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import onnx
 
@@ -32,33 +32,54 @@ class _Step:
     """One node, ready to be computed."""
 
     name: str
-    compute: Callable[[list[Any]], torch.Tensor]
+    compute: Callable[[list[Any]], torch.Tensor | Sequence[torch.Tensor]]
     inputs: tuple[str, ...]
-    output: str
+    outputs: tuple[str, ...]
     expiring: tuple[str, ...]
 
 
 class TorchGraph:
     """An FP32 graph on a PyTorch device.
 
+    Raises:
+        QuantizationError: A node is of an operator that is not known here.
+
     Attributes:
         device: Where it computes.
+        readers: Initializer -> the first place that reads it: (node, input number).
         constants: Initializer -> its value on the device.
+        channel_axes: Tensor -> -1, for what matrix products with constant weights read and make; the channels of any
+            other tensor lie along axis 1.
         cuts: Positions between nodes where a single tensor is alive, with that tensor's name, in graph order; position
             i stands before node i. The first is the graph's input.
     """
 
     def __init__(self, model: onnx.ModelProto, device: torch.device | str = "cpu") -> None:
+        require_computable(model.graph)
         index = GraphIndex(model.graph)
         self.device = torch.device(device)
         self.constants = {
             name: torch.from_numpy(numpy_helper.to_array(tensor).copy()).to(self.device)
             for name, tensor in index.initializers.items()
         }
-        last_use = {name: position for position, node in enumerate(model.graph.node) for name in node.input}
+        self.readers = {
+            name: (uses[0].node.name, uses[0].index) for name, uses in index.uses.items() if name in self.constants
+        }
+        self.channel_axes = {
+            name: -1
+            for node in model.graph.node
+            if node.op_type in ("Gemm", "MatMul") and node.input[1] in self.constants
+            for name in (node.input[0], node.output[0])
+        }
+        # An output that nothing reads is used last where it is made.
+        last_use = {
+            name: position for position, node in enumerate(model.graph.node) for name in [*node.output, *node.input]
+        }
+        expiring: dict[int, list[str]] = {}
+        for name in sorted(last_use.keys() - {"", OUTPUT_NAME}):
+            expiring.setdefault(last_use[name], []).append(name)
         self._steps = tuple(
-            self._step(node, tuple(sorted({n for n in node.input if n and last_use[n] == position} - {OUTPUT_NAME})))
-            for position, node in enumerate(model.graph.node)
+            self._step(node, tuple(expiring.get(position, ()))) for position, node in enumerate(model.graph.node)
         )
         self._positions = {step.name: position for position, step in enumerate(self._steps)}
         self.cuts = self._single_tensor_cuts()
@@ -107,7 +128,8 @@ class TorchGraph:
                 value = alive[name] if name in alive else self.constants[name]
                 transform = overrides.get((step.name, number))
                 inputs.append(value if transform is None else transform(value))
-            alive[step.output] = step.compute(inputs)
+            made = step.compute(inputs)
+            alive.update(zip(step.outputs, (made,) if isinstance(made, torch.Tensor) else made, strict=True))
             for name in step.expiring:
                 if name not in keep:
                     alive.pop(name, None)
@@ -115,78 +137,34 @@ class TorchGraph:
 
     def _step(self, node: onnx.NodeProto, expiring: tuple[str, ...]) -> _Step:
         attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
-        if node.op_type not in _COMPUTED:
-            raise QuantizationError(
-                f"node {node.name} is a {node.op_type}, which calibration and pruning cannot compute; they know "
-                f"{', '.join(sorted(_COMPUTED))}; build q16 for this network"
-            )
-        compute = _COMPUTED[node.op_type]
-        return _Step(node.name, lambda inputs: compute(inputs, attributes), tuple(node.input), node.output[0], expiring)
+        compute = COMPUTED[node.op_type]
+        outputs = tuple(node.output)
+        return _Step(node.name, lambda inputs: compute(inputs, attributes), tuple(node.input), outputs, expiring)
 
     def _single_tensor_cuts(self) -> tuple[tuple[int, str], ...]:
         alive = {INPUT_NAME}
         cuts = [(0, INPUT_NAME)]
         for position, step in enumerate(self._steps):
-            alive = (alive | {step.output}) - set(step.expiring)
+            alive = (alive | set(step.outputs)) - set(step.expiring)
             if len(alive) == 1 and position + 1 < len(self._steps):
                 cuts.append((position + 1, next(iter(alive))))
         return tuple(cuts)
 
 
+def require_computable(graph: onnx.GraphProto) -> None:
+    """Refuses a graph with an operator that cannot be computed here.
+
+    Raises:
+        QuantizationError: The message names the first such node.
+    """
+    for node in graph.node:
+        if node.op_type not in COMPUTED or node.domain not in ("", "ai.onnx"):
+            raise QuantizationError(
+                f"node {node.name} is a {node.op_type}, which the INT8 search and pruning cannot compute; build q16 or "
+                "q8w for this network, which need neither"
+            )
+
+
 def torch_device() -> torch.device:
     """Returns the GPU if PyTorch sees one, the CPU otherwise."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _convolved(inputs: list[Any], attributes: Mapping[str, Any]) -> torch.Tensor:
-    value, weight = inputs[:2]
-    bias = inputs[2] if len(inputs) > 2 else None
-    top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
-    padding = (top, left)
-    if (top, left) != (bottom, right):  # TensorFlow's "same" padding at stride 2
-        value, padding = F.pad(value, (left, right, top, bottom)), (0, 0)
-    return F.conv2d(
-        value,
-        weight,
-        bias,
-        attributes.get("strides", (1, 1)),
-        padding,
-        attributes.get("dilations", (1, 1)),
-        attributes.get("group", 1),
-    )
-
-
-def _multiplied(inputs: list[Any], attributes: Mapping[str, Any]) -> torch.Tensor:
-    value, weight = inputs[:2]
-    value = value.T if attributes.get("transA", 0) else value
-    weight = weight.T if attributes.get("transB", 0) else weight
-    product: torch.Tensor = attributes.get("alpha", 1.0) * (value @ weight)
-    if len(inputs) > 2:
-        product = product + attributes.get("beta", 1.0) * inputs[2]
-    return product
-
-
-def _averaged(inputs: list[Any], attributes: Mapping[str, Any]) -> torch.Tensor:
-    axes = inputs[1].tolist() if len(inputs) > 1 else list(attributes.get("axes", (2, 3)))
-    averaged: torch.Tensor = inputs[0].mean(dim=axes, keepdim=bool(attributes.get("keepdims", 1)))
-    return averaged
-
-
-_COMPUTED: dict[str, Callable[[list[Any], Mapping[str, Any]], torch.Tensor]] = {
-    "Add": lambda inputs, _: inputs[0] + inputs[1],
-    "Clip": lambda inputs, _: torch.clamp(inputs[0], *inputs[1:3]),
-    "Conv": _convolved,
-    "Flatten": lambda inputs, attributes: inputs[0].flatten(attributes.get("axis", 1)),
-    "Gemm": _multiplied,
-    "GlobalAveragePool": lambda inputs, _: inputs[0].mean(dim=(2, 3), keepdim=True),
-    "HardSigmoid": lambda inputs, a: torch.clamp(inputs[0] * a.get("alpha", 0.2) + a.get("beta", 0.5), 0, 1),
-    "HardSwish": lambda inputs, _: F.hardswish(inputs[0]),
-    "Identity": lambda inputs, _: inputs[0],
-    "MatMul": lambda inputs, _: inputs[0] @ inputs[1],
-    "Mul": lambda inputs, _: inputs[0] * inputs[1],
-    "ReduceMean": _averaged,
-    "Relu": lambda inputs, _: F.relu(inputs[0]),
-    "Reshape": lambda inputs, _: inputs[0].reshape(inputs[1].tolist()),
-    "Sigmoid": lambda inputs, _: torch.sigmoid(inputs[0]),
-    "Sub": lambda inputs, _: inputs[0] - inputs[1],
-}

@@ -124,6 +124,9 @@ def _build(request: BuildRequest, store: ArtifactStore, announce: Callable[[str]
     samples, unreadable = _sampled_calibration_set(request, announce)
     inputs = StageInputs(request.checkpoint, request.contract, samples)
     stages = Stages(run, store, inputs, request.int8, request.pruning)
+    if announce is not None:
+        for note in stages.dense.notes:
+            announce(f"note: checkpoint: {note}")
     spec = _spec(run, request, stages.dense.sha256, samples, unreadable)
     if not store.dry_run:
         spec = begin_spec(run, spec)

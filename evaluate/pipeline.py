@@ -111,4 +111,10 @@ def _with_evidence(
         )
         for variant in record.variants
     )
-    return replace(record, variants=variants, gallery=evidence.gallery)
+    return replace(
+        record,
+        variants=variants,
+        gallery=evidence.gallery,
+        heatmap_method=evidence.method,
+        heatmap_obstacle=evidence.obstacle,
+    )

@@ -10,6 +10,7 @@ from engines.latency import LatencyRecord  # noqa: TC001  # as above
 from evaluate.facts import CalibrationFacts, DatasetFacts  # noqa: TC001  # as above
 from evaluate.ladder import LadderStep  # noqa: TC001  # as above
 from evaluate.maps.cam_agreement import CamAgreement  # noqa: TC001  # as above
+from evaluate.maps.cam_method import CamMethod  # noqa: TC001  # as above
 from evaluate.metrics import ConfusionCounts, RocCurve  # noqa: TC001  # as above
 from evaluate.selection import Outcome  # noqa: TC001  # as above
 from evaluate.statistics.auc_interval import AucDifference, AucEstimate  # noqa: TC001  # as above
@@ -249,6 +250,9 @@ class ReportRecord:
         environment: Name of a tool or device -> its version or description.
         variants: Rows of the report, in order.
         heatmap_limit: |contribution| at which the heatmaps' colour saturates; None where none was drawn.
+        heatmap_method: How the heatmaps' maps came about: `additive` ones split the logit exactly, `hirescam` is
+            gradient times activation.
+        heatmap_obstacle: Why no heatmap could be drawn; empty if some were.
         warnings: What a reader must know before trusting a number, one sentence each.
         videos: The test set's videos.
         validation: What thresholds were fitted to; None if there was nothing to fit them to.
@@ -268,6 +272,8 @@ class ReportRecord:
     environment: dict[str, str]
     variants: tuple[VariantResult, ...]
     heatmap_limit: float | None = None
+    heatmap_method: CamMethod = "additive"
+    heatmap_obstacle: str = ""
     warnings: tuple[str, ...] = ()
     videos: tuple[Video, ...] = ()
     validation: ValidationFacts | None = None

@@ -7,23 +7,29 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from export.backbone_weights import backbone_from_weights, backbone_keys
 from export.errors import CheckpointError
-from export.head import with_fake_logit
+from export.head import canonical_layers, classifier_name, classifier_of, head_from_weights
+from export.head_choice import chosen_head
+from export.head_weights import heads_in
+from export.key_naming import architectures_of, timm_named
 from export.narrowing import narrow_to_weights
 from export.network import module_from_contract
 from export.sidecar import sha256_of_file
 from export.weights_file import some, weights_from_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import nn
 
+    from export.backbone_weights import BackboneWeights
     from export.contract import ModelContract
+    from export.head_weights import HeadWeights
 
-_PARALLEL_PREFIXES = ("module.", "_orig_mod.")
 _COUNTER = "num_batches_tracked"
+_LEFT_OVER = "either it is another architecture, or they belong to the training: save the state dict without them"
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,14 @@ class Detector:
     """A detector in eval mode whose only output is the fake logit.
 
     Attributes:
-        module: Maps float32 images (N, 3, size, size) to fake logits (N, 1).
+        module: Maps float32 images (N, 3, size, size) to fake logits (N, 1). A timm network, whose classifier is a
+            linear layer or an `nn.Sequential` that ends in one.
         contract: The model file's declaration, with the head rewritten to one logit that is positive for fake.
         sha256: Digest of the weights' file.
-        wrapper: Key of the checkpoint under which the weights lay; empty for a bare state dict.
-        prefix: Prefix stripped from every key.
+        wrapper: Keys of the checkpoint under which the weights lay, joined by dots; empty for a bare state dict.
+        prefix: What precedes the keys of the network in the checkpoint.
+        head_key: What precedes the keys of the classifier.
+        notes: What a user should know of how the checkpoint was read: averaged weights, what was left unused.
         parameter_count: Number of trainable parameters.
     """
 
@@ -44,6 +53,8 @@ class Detector:
     sha256: str
     wrapper: str = ""
     prefix: str = ""
+    head_key: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def parameter_count(self) -> int:
@@ -55,62 +66,109 @@ def detector_from_checkpoint(path: Path, contract: ModelContract, *, narrowed: b
     """Loads a safetensors file or a PyTorch checkpoint without executing anything in it.
 
     Args:
-        path: A bare state dict or one wrapped as `state_dict`, `model`, `net`, `model_state_dict` or an EMA of
-            them (an EMA wins, as in timm); DataParallel and torch.compile prefixes are removed.
-        contract: Declares the architecture and the head.
+        path: A state dict, bare or within what a training script saved; averaged weights (EMA) win, as in timm. What
+            precedes the network's keys is found where its first weight stands, the classifier among what is left.
+        contract: Declares the architecture, whose network it is, and the head.
         narrowed: Whether the network may have lost channels, as structured pruning leaves it.
 
     Raises:
-        CheckpointError: The file is missing, damaged or holds pickled code, the architecture is unknown, or any
-            tensor is missing, left over or of another shape.
+        CheckpointError: The file is missing, damaged or holds pickled code, the architecture is unknown, several
+            networks or classifiers could be the detector's, or any tensor is missing, left over or of another shape.
     """
-    wrapper, weights = weights_from_file(path)
+    stored = weights_from_file(path)
     module = module_from_contract(contract)
-    prefix = _prefix_at_stem(weights, module)
-    weights = {key.removeprefix(prefix): value for key, value in weights.items()}
-    if narrowed:
-        narrow_to_weights(module, weights)
-    _load_strictly(module, weights, path, contract)
-    module = with_fake_logit(module, contract).eval()
-    return Detector(module, canonical_contract(contract), sha256_of_file(path), wrapper, prefix)
+    try:
+        backbone = backbone_from_weights(stored.tensors, backbone_keys(module, contract.architecture), contract)
+        features = classifier_of(module, contract).in_features
+        if narrowed:
+            narrow_to_weights(module, backbone.tensors)
+        _load_backbone(module, backbone, contract)
+        heads = [head for head in heads_in(backbone.rest) if _reads(head, features, narrowed)]
+        head, unused = chosen_head(heads, contract, backbone.backbone.prefix)
+        _require_nothing_left(backbone, (head, *unused), contract)
+        module = _with_classifier(module, head_from_weights(head, contract), contract)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    return Detector(
+        module.eval(),
+        canonical_contract(contract),
+        sha256_of_file(path),
+        stored.wrapper,
+        backbone.backbone.prefix,
+        head.key,
+        (*stored.notes, *backbone.notes, *(f"leaves the classifier {other} unused" for other in unused)),
+    )
 
 
 def canonical_contract(contract: ModelContract) -> ModelContract:
-    """Returns the contract of the loaded detector: one logit, positive for fake."""
-    return replace(contract, head="one-logit", fake_index=1)
+    """Returns the contract of the loaded detector: one logit, positive for fake, under timm's names."""
+    layers = canonical_layers(contract.head_layers)
+    return replace(contract, head="one-logit", fake_index=1, backbone_key="", head_key="", head_layers=layers)
 
 
-def _prefix_at_stem(weights: Mapping[str, torch.Tensor], module: nn.Module) -> str:
-    """Finds the wrapper prefix of the keys where the network's first weight stands."""
-    stem = next(iter(module.state_dict()))
-    holders = [key.removesuffix(stem) for key in weights if key == stem or key.endswith(f".{stem}")]
-    if len(holders) == 1:
-        return holders[0]
-    parallel = [prefix for prefix in _PARALLEL_PREFIXES if all(key.startswith(prefix) for key in weights)]
-    return parallel[0] if parallel else ""
+def _reads(head: HeadWeights, features: int, narrowed: bool) -> bool:
+    return head.inputs == features or (narrowed and head.inputs < features)
 
 
-def _load_strictly(module: nn.Module, weights: Mapping[str, torch.Tensor], path: Path, contract: ModelContract) -> None:
+def _load_backbone(module: nn.Module, found: BackboneWeights, contract: ModelContract) -> None:
     expected = module.state_dict()
-    missing = [key for key in expected if key not in weights and not key.endswith(_COUNTER)]
-    unexpected = [key for key in weights if key not in expected]
+    tensors, prefix = found.tensors, found.backbone.prefix
+    own = backbone_keys(module, contract.architecture)
+    missing = [prefix + key for key in own if key not in tensors and not key.endswith(_COUNTER)]
+    unexpected = [prefix + key for key in tensors if key not in expected]
     if missing or unexpected:
         raise CheckpointError(
-            f"{path} does not fit {contract.architecture} with {contract.head}: {len(missing)} tensors missing"
-            f"{some(missing)}, {len(unexpected)} unexpected{some(unexpected)}; check "
-            "architecture and head in model.toml"
+            f"it does not fit {contract.architecture}: {len(missing)} tensors missing{some(missing)}, "
+            f"{len(unexpected)} unexpected{some(unexpected)}; {_advice(found)}"
         )
     misshapen = [
-        f"{key} is {tuple(value.shape)} instead of {tuple(expected[key].shape)}"
-        for key, value in weights.items()
+        f"{prefix}{key} is {tuple(value.shape)} instead of {tuple(expected[key].shape)}"
+        for key, value in tensors.items()
         if value.shape != expected[key].shape
     ]
     if misshapen:
         raise CheckpointError(
-            f"{path} does not fit {contract.architecture} with {contract.head}: {len(misshapen)} tensors of another "
-            f"shape{some(misshapen)}; check architecture and head in model.toml"
+            f"it does not fit {contract.architecture}: {len(misshapen)} tensors of another shape{some(misshapen)}; "
+            f"{_advice(found)}"
         )
-    not_finite = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]
+    _require_finite({prefix + key: value for key, value in tensors.items()})
+    module.load_state_dict(tensors, strict=False)
+
+
+def _require_nothing_left(found: BackboneWeights, heads: Sequence[HeadWeights], contract: ModelContract) -> None:
+    left = found.rest.keys() - {name for head in heads for name in head.names}
+    if left:
+        others = [name for name in _fitting(found) if name != contract.architecture.partition(".")[0]]
+        is_another = len(others) == len(_fitting(found)) > 0
+        raise CheckpointError(
+            f"{len(left)} tensors are part of neither network nor classifier{some(sorted(left))}; "
+            + (f"these are the tensors of {' or '.join(others)}" if is_another else _LEFT_OVER)
+        )
+    _require_finite({name: found.rest[name] for name in heads[0].names})
+
+
+def _require_finite(tensors: Mapping[str, torch.Tensor]) -> None:
+    not_finite = sorted(key for key, value in tensors.items() if not bool(torch.isfinite(value).all()))
     if not_finite:
-        raise CheckpointError(f"{path} holds NaN or infinity{some(not_finite)}; use an earlier checkpoint")
-    module.load_state_dict(dict(weights), strict=False)
+        raise CheckpointError(f"it holds NaN or infinity{some(not_finite)}; use an earlier checkpoint")
+
+
+def _advice(found: BackboneWeights) -> str:
+    names = _fitting(found)
+    return f"these are the tensors of {' or '.join(names)}" if names else "see inspect-checkpoint"
+
+
+def _fitting(found: BackboneWeights) -> tuple[str, ...]:
+    """Returns the EfficientNets that the tensors are those of; empty for other networks."""
+    prefix, tensors = found.backbone.prefix, found.tensors
+    if found.backbone.naming == "timm":
+        tensors = timm_named({**{prefix + key: value for key, value in tensors.items()}, **found.rest}, found.backbone)
+    return architectures_of(tensors, found.backbone)
+
+
+def _with_classifier(module: nn.Module, classifier: nn.Module, contract: ModelContract) -> nn.Module:
+    name = classifier_name(module, contract.architecture)
+    module.reset_classifier(1)  # type: ignore[operator]  # a method of every timm model, unknown to nn.Module
+    parent, _, own = name.rpartition(".")
+    setattr(module.get_submodule(parent), own, classifier)
+    return module

@@ -71,6 +71,7 @@ class ModelContract:
         family: Whose network it is; decides padding and batch-norm epsilon, which weights cannot tell.
         padding_size: Image size that EfficientNet-PyTorch was constructed with, which fixes its padding whatever the
             input is: None for the size that goes with the architecture, 0 for none (padding by the input's size).
+        backbone_key: Prefix of the network's weights, such as `student`, where a checkpoint holds several networks.
         head_key: Prefix of the classifier's weights, such as `fc`, where a checkpoint holds several.
         head_layers: The classifier's layers where it has more than one linear layer, because weights cannot tell which
             activations lie between them. A last `sigmoid` or `softmax` is left out of engines, which return logits.
@@ -84,6 +85,7 @@ class ModelContract:
     fake_index: int = 1
     family: Family = "timm"
     padding_size: int | None = None
+    backbone_key: str = ""
     head_key: str = ""
     head_layers: tuple[HeadLayer, ...] = ()
     faces: FaceContract | None = None
@@ -102,6 +104,8 @@ class ModelContract:
             expect(
                 fixed, "padding_size", self.padding_size, f"none for the family {self.family}, which does not fix it"
             )
+        key = self.backbone_key
+        expect(isinstance(key, str), "backbone_key", key, "the prefix of a network's weights")
         expect(isinstance(self.head_key, str), "head_key", self.head_key, "the prefix of the classifier's weights")
         layers = tuple(self.head_layers) if isinstance(self.head_layers, (list, tuple)) else (self.head_layers,)
         for layer in layers:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import timm
 
 from export.efficientnet_sizes import EFFICIENTNET_SIZES
+from export.image_size import image_size_options, misfit
 from export.static_padding import fix_padding, unpadded
 
 if TYPE_CHECKING:
@@ -61,7 +62,13 @@ def network_of_family(contract: ModelContract, outputs: int) -> nn.Module:
         outputs: Number of outputs of the linear classifier.
     """
     if contract.family == "timm":
-        return _created(contract.architecture, outputs)
+        options = image_size_options(contract.architecture, contract.input.size)
+        try:
+            return _created(contract.architecture, outputs, **options)
+        except (AssertionError, TypeError, ValueError) as error:
+            if not options:
+                raise
+            raise misfit(contract.architecture, contract.input.size, error) from error
     size = contract.architecture[-2:]
     if contract.family == "torchvision":
         epsilon = _TENSORFLOW_EPSILON if size in _TORCHVISION_SIZES_OF_TENSORFLOW else _TORCH_EPSILON

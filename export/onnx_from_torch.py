@@ -12,6 +12,7 @@ import onnx
 import torch
 
 from export.contract import INPUT_NAME, METADATA_KEY, OUTPUT_NAME
+from export.plain_spelling import give_each_its_own, plainly_spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 OPSET = 20
 MAX_BATCH = 4096
 _SCOPES_KEY = "pkg.torch.onnx.name_scopes"
+# What PyTorch calls the scope of operators that belong to no module.
+_NO_SCOPE = "_empty_nn_module_stack"
 _LAYER_OPS = ("Conv", "Gemm", "MatMul")
 
 
@@ -39,7 +42,7 @@ def onnx_from_torch(detector: Detector) -> onnx.ModelProto:
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     with _quiet_exporter():
         program = torch.onnx.export(
-            detector.module,
+            plainly_spelled(detector.module),
             (example,),
             dynamo=True,
             opset_version=OPSET,
@@ -52,6 +55,7 @@ def onnx_from_torch(detector: Detector) -> onnx.ModelProto:
         raise RuntimeError("torch.onnx.export returned no program although dynamo=True was asked for")
     model = program.model_proto
     _name_by_module(model.graph)
+    give_each_its_own(model.graph)
     _strip_source_locations(model)
     model.producer_name, model.producer_version = "engine-signoff", torch.__version__
     onnx.helper.set_model_props(model, {METADATA_KEY: detector.contract.network_json()})
@@ -95,12 +99,17 @@ def _name_by_module(graph: onnx.GraphProto) -> None:
 
 def _module_path(node: onnx.NodeProto, weights: set[str]) -> str:
     """Returns `blocks.0.0.conv_dw` for a layer, `blocks.0.0.bn1.act/Sigmoid` for what a module computes without."""
-    if node.op_type in _LAYER_OPS:
+    is_layer = node.op_type in _LAYER_OPS and node.input[1] in weights
+    if is_layer:
         for name in node.input[1:]:
             if name in weights and name.endswith(".weight"):
                 return str(name).removesuffix(".weight")
     scopes = next((str(prop.value) for prop in node.metadata_props if prop.key == _SCOPES_KEY), "")
     path = scopes.strip("[]").split(", ")[-2].strip("'\"") if "," in scopes else ""
+    if path.startswith(_NO_SCOPE):
+        path = ""
+    if path and is_layer:  # whose weight was transposed or computed from parameters, and lost its name by that
+        return path
     return f"{path}/{node.op_type}" if path else node.op_type
 
 

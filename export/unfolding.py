@@ -78,7 +78,9 @@ def state_with_folded_weights(
         key = f"{name}.weight"
         folded = folded.to(state[key])
         if name not in norms:
-            state[key], state[f"{name}.bias"] = folded, biases[name].to(state[key])
+            state[key] = folded
+            if f"{name}.bias" in state:
+                state[f"{name}.bias"] = biases[name].to(folded)
             continue
         norm: Any = module.get_submodule(norms[name])
         gain = state[f"{norms[name]}.weight"] / torch.sqrt(state[f"{norms[name]}.running_var"] + norm.eps)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import argparse
+import pathlib
 import pickle
 import struct
+import types
 import warnings
 import zipfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from export.errors import CheckpointError
+from export.file_kind import FileKind, kind_of_file
+from export.pickled_code import advice_on_pickle
+from export.wrappers import unwrapped
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-EMA_WRAPPERS = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
-WRAPPERS = (*EMA_WRAPPERS, "state_dict", "model_state_dict", "model", "net")
 # What torch and safetensors raise on files that are damaged or something else altogether.
 _LOADING_ERRORS = (
     SafetensorError,
@@ -29,20 +37,86 @@ _LOADING_ERRORS = (
     LookupError,
     TypeError,
     AttributeError,
+    AssertionError,
+    OverflowError,
+    MemoryError,
     struct.error,
     zipfile.BadZipFile,
 )
+# What torch says of a pickle that is whole and holds more than tensors.
+_OBJECTS_REFUSED = ("GLOBAL", "Unsupported class", "Unsupported operand", "Trying to", "Can only")
 
 
-def weights_from_file(path: Path) -> tuple[str, dict[str, torch.Tensor]]:
-    """Returns the key of the checkpoint under which the weights lie, empty for a bare state dict, and the weights.
+def _plain_dict(*_: Any) -> dict[Any, Any]:
+    """Stands for `defaultdict`, which torch's safe loading cannot fill."""
+    return {}
+
+
+# How NumPy pickles its numbers and arrays; its modules were renamed in version 2.
+_NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
+_NUMPY_FUNCTIONS = {"scalar": np.float64(0).__reduce__()[0], "_reconstruct": np.zeros(1).__reduce__()[0]}
+# What scripts save beside the weights and what does nothing but hold values: settings, scores, paths.
+_HARMLESS: tuple[Any, ...] = (
+    argparse.Namespace,
+    types.SimpleNamespace,
+    dict,
+    float,
+    int,
+    list,
+    set,
+    (_plain_dict, "collections.defaultdict"),
+    pathlib.PosixPath,
+    pathlib.PurePosixPath,
+    (pathlib.PosixPath, "pathlib._local.PosixPath"),
+    (pathlib.PosixPath, "pathlib.WindowsPath"),
+    (np.dtype, "numpy.dtype"),
+    *((function, f"{module}.{name}") for module in _NUMPY_MODULES for name, function in _NUMPY_FUNCTIONS.items()),
+    np.ndarray,
+    *(type(np.dtype(code)) for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")),
+)
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """What a checkpoint file holds.
+
+    Attributes:
+        kind: How it is stored.
+        wrapper: Keys under which the weights lie, joined by dots; empty for a bare state dict.
+        tensors: Name -> tensor; floating-point ones in float32.
+        dtypes: Floating-point type -> number of tensors stored in it.
+        beside: Keys of what else the file holds.
+        notes: What a user should know of how it was read.
+    """
+
+    kind: FileKind
+    wrapper: str
+    tensors: dict[str, torch.Tensor]
+    dtypes: tuple[tuple[str, int], ...]
+    beside: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def weights_from_file(path: Path) -> StoredWeights:
+    """Reads the weights of a safetensors file or of what `torch.save` wrote.
 
     Raises:
-        CheckpointError: The file is missing, damaged, holds pickled code or no tensors.
+        CheckpointError: The file is missing, damaged, something else, holds pickled code, quantized or no tensors.
     """
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}")
-    return _unwrapped(_load(path), path)
+    kind = kind_of_file(path)
+    loaded = _load(path, kind)
+    if not isinstance(loaded, Mapping):
+        raise CheckpointError(f"{path} holds a {type(loaded).__name__}; expected a state dict")
+    found = unwrapped(loaded)
+    if not found.tensors:
+        raise CheckpointError(f"{path} holds no tensors under {some(loaded)}; expected a state dict")
+    tensors = {key: _in_float32(key, value, path) for key, value in found.tensors.items()}
+    dtypes = Counter(str(t.dtype).removeprefix("torch.") for t in found.tensors.values() if t.is_floating_point())
+    notes = [*found.notes]
+    for name, count in dtypes.items():
+        if name != "float32":
+            notes.append(f"{count} tensors stored in {name} are read as float32")
+    return StoredWeights(kind, found.wrapper, tensors, tuple(sorted(dtypes.items())), found.beside, tuple(notes))
 
 
 def some(names: Any, count: int = 4) -> str:
@@ -52,34 +126,34 @@ def some(names: Any, count: int = 4) -> str:
     return f" ({', '.join(map(str, listed[:count]))}{more})" if listed else ""
 
 
-def _load(path: Path) -> Any:
-    if path.stat().st_size == 0:
-        raise CheckpointError(f"{path} is empty; copy the checkpoint again")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols, which no user can choose afterwards
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = " ".join(str(error).split())
-        if "GLOBAL" in reason or "Unsupported class" in reason:
-            raise CheckpointError(
-                f"{path} holds pickled Python objects, which could run code and are refused; load it where it was "
-                "trained and save model.state_dict() instead"
-            ) from error
-        raise CheckpointError(f"{path} is damaged or not a checkpoint; copy it again") from error
-    except _LOADING_ERRORS as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path} is damaged or not a checkpoint ({reason[:120]}); copy it again") from error
+def _load(path: Path, kind: FileKind) -> Any:
+    with torch.serialization.safe_globals(list(_HARMLESS)):
+        try:
+            if kind == "safetensors":
+                return load_file(path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about pickle protocols, which no user can choose afterwards
+                return torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            reason = " ".join(str(error).split())
+            if any(told in reason for told in _OBJECTS_REFUSED):
+                raise CheckpointError(f"{path} {advice_on_pickle(path)}") from error
+            raise CheckpointError(f"{path} is damaged or not a checkpoint; copy it again") from error
+        except _LOADING_ERRORS as error:
+            reason = " ".join(str(error).split())
+            raise CheckpointError(f"{path} is damaged or not a checkpoint ({reason[:120]}); copy it again") from error
 
 
-def _unwrapped(loaded: Any, path: Path) -> tuple[str, dict[str, torch.Tensor]]:
-    if not isinstance(loaded, dict):
-        raise CheckpointError(f"{path} holds a {type(loaded).__name__}; expected a state dict")
-    wrapper = next((key for key in WRAPPERS if isinstance(loaded.get(key), dict)), "")
-    inner = loaded[wrapper] if wrapper else loaded
-    weights = {str(key): value for key, value in inner.items() if isinstance(value, torch.Tensor)}
-    if not weights:
-        raise CheckpointError(f"{path} holds no tensors under {some(inner)}; expected a state dict")
-    return wrapper, weights
+def _in_float32(key: str, tensor: torch.Tensor, path: Path) -> torch.Tensor:
+    is_rounded = not tensor.is_floating_point() and not tensor.is_complex() and key.endswith((".weight", ".bias"))
+    if tensor.is_quantized or is_rounded or (tensor.dtype.itemsize == 1 and tensor.is_floating_point()):
+        raise CheckpointError(
+            f"{path} holds quantized weights ({key} is {tensor.dtype}); pass the float checkpoint, build-engines "
+            "quantizes it by itself"
+        )
+    if tensor.is_complex() or tensor.layout is not torch.strided or tensor.is_meta:
+        raise CheckpointError(
+            f"{path}: {key} is a tensor of {tensor.dtype}, {tensor.layout} on {tensor.device}; expected dense "
+            "real numbers"
+        )
+    return tensor.detach().float() if tensor.is_floating_point() else tensor

@@ -1,7 +1,8 @@
 """Finds the channels inside a block that can be removed without touching anything outside it, from the graph alone.
 
 Such are the middle channels of an inverted bottleneck: made by an expansion, filtered by a depthwise convolution, gated
-by squeeze-and-excitation and read by a projection. Channels that an addition combines belong to the residual stream,
+by squeeze-and-excitation and read by a projection; those of a ResNet's block, and the hidden ones of a transformer's
+two linear layers. Channels that an addition combines belong to the residual stream,
 which all blocks share, and are left alone. No name of any architecture occurs here.
 """
 
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from calibration.graph_index import GraphIndex, attribute
-from calibration.layers import POOL_OPS, Role, layers_from_graph
+from calibration.layers import POOL_OPS, Role, biases_from_graph, layers_from_graph
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
     from calibration.layers import Layer
 
-_CHANNELWISE_OPS = frozenset({"Sigmoid", "Relu", "Clip", "HardSigmoid", "HardSwish", "Identity", "Mul"}) | POOL_OPS
+_FUNCTIONS = frozenset(
+    {"Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Relu", "Sigmoid", "Softplus", "Tanh"}
+)
+_CHANNELWISE_OPS = _FUNCTIONS | {"Mul", "MaxPool"} | POOL_OPS
 _CORE, _STEPS, _LEAST = 16, 16, 8
 _PRUNED_ROLES = frozenset({Role.CONVOLUTION})
 
@@ -70,7 +74,8 @@ def channel_groups_from_graph(graph: onnx.GraphProto) -> tuple[ChannelGroup, ...
     """Returns the groups, in graph order; no two have a layer in common, the ones with more weights win."""
     index = GraphIndex(graph)
     layers = {layer.name: layer for layer in layers_from_graph(graph)}
-    candidates = [_group_of(layer, layers, index) for layer in layers.values() if layer.role in _PRUNED_ROLES]
+    biases = biases_from_graph(graph)
+    candidates = [_group_of(layer, layers, index, biases) for layer in layers.values() if layer.role in _PRUNED_ROLES]
     groups = [group for group in candidates if group is not None]
     taken: set[str] = set()
     chosen = set()
@@ -88,14 +93,18 @@ class _Search:
 
     tensors: set[str]
     writers: dict[str, Layer]
+    of_convolutions: bool
+    biases: Mapping[str, str]
     readers: dict[str, Layer] = field(default_factory=dict)
 
 
-def _group_of(first: Layer, layers: Mapping[str, Layer], index: GraphIndex) -> ChannelGroup | None:
+def _group_of(
+    first: Layer, layers: Mapping[str, Layer], index: GraphIndex, biases: Mapping[str, str]
+) -> ChannelGroup | None:
     channels = first.weight_shape[first.channel_axis]
     if attribute(index.producers[first.output], "group", 1) != 1:  # its channels cannot be removed one by one
         return None
-    search = _Search({first.output}, {first.name: first})
+    search = _Search({first.output}, {first.name: first}, _is_convolution(first, index), biases)
     pending = [first.output]
     while pending:
         tensor = pending.pop()
@@ -115,19 +124,38 @@ def _group_of(first: Layer, layers: Mapping[str, Layer], index: GraphIndex) -> C
     return ChannelGroup(tuple(writers), tuple(readers), channels)
 
 
+def _is_convolution(layer: Layer, index: GraphIndex) -> bool:
+    """Tells convolutions, whose channels lie along axis 1, from matrix products, whose lie along the last."""
+    return index.producers[layer.output].op_type == "Conv"
+
+
+def _keeps_channels(node: onnx.NodeProto, search: _Search, index: GraphIndex) -> bool:
+    """Tells whether a pooling averages over places alone."""
+    if node.op_type != "ReduceMean":
+        return search.of_convolutions
+    axes = index.constant(node.input[1]) if len(node.input) > 1 else attribute(node, "axes")
+    over = {int(axis) % 4 for axis in axes} if axes is not None else set()
+    return search.of_convolutions and over == {2, 3}
+
+
 def _followed(
     node: onnx.NodeProto, search: _Search, layers: Mapping[str, Layer], index: GraphIndex
 ) -> list[str] | None:
     """Returns the tensors that hold the channels because of a node which reads them; None if it ends the group."""
     layer = layers.get(node.name)
     if layer is not None and layer.role is not Role.DEPTHWISE:
-        if attribute(node, "group", 1) != 1:
+        if attribute(node, "group", 1) != 1 or _is_convolution(layer, index) != search.of_convolutions:
             return None
         search.readers[layer.name] = layer
         return []
     if layer is not None:
         search.writers[layer.name] = layer
-    elif node.op_type not in _CHANNELWISE_OPS:
+    elif node.op_type == "Add":
+        if not any(search.biases.get(name) in node.input for name in search.writers):
+            return None
+    elif node.op_type not in _CHANNELWISE_OPS or (
+        node.op_type in POOL_OPS and not _keeps_channels(node, search, index)
+    ):
         return None
     found = [node.output[0]] if node.output[0] not in search.tensors else []
     if node.op_type == "Mul":

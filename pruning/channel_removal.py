@@ -5,13 +5,13 @@ The same, provided that nothing reads the removed channels any more: reconstruct
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from export.narrowing import narrow_to_weights
-from export.network import module_from_contract
 from export.unfolding import batch_norms_behind
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def without_channels(
                 state[key] = state[key][left]
         for reader in group.readers:
             state[f"{reader.name}.weight"] = state[f"{reader.name}.weight"][:, left]
-    module = module_from_contract(detector.contract)
+    module = copy.deepcopy(detector.module)
     narrow_to_weights(module, state)
     module.load_state_dict(state)
     return replace(detector, module=module.eval(), sha256="")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from calibration.int8_images import costly_pass_image_count
@@ -115,8 +116,9 @@ class PruningWorkshop:
         closeness = self._judge.closeness(bare)
         first = PruningStep(_PRUNED[pruning.kind], self._judge.dense, closeness, kept=True)
         state = _State(bare, closeness, (first,))
-        adapted = with_adapted_batch_norms(bare, torch.cat(self._images.fitted.batches))
-        state = self._kept(state, "re-estimation of batch norms", adapted)
+        if any(isinstance(layer, nn.BatchNorm2d) for layer in bare.module.modules()):
+            adapted = with_adapted_batch_norms(bare, torch.cat(self._images.fitted.batches))
+            state = self._kept(state, "re-estimation of batch norms", adapted)
         return self._kept(state, "reconstruction of weights, layer after layer", self._narrowed(fitted, plan))
 
     def _narrowed(self, detector: Detector, plan: PruningPlan) -> Detector:

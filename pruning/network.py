@@ -5,12 +5,16 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from calibration.graph_index import GraphIndex
 from calibration.layer_inputs import geometry_from_node
-from calibration.layers import Role, layers_from_graph
+from calibration.layers import Role, biases_from_graph, layers_from_graph
 from calibration.placement import first_match, require_matches
 from calibration.torch_graph import TorchGraph, torch_device
 from pruning.channel_groups import channel_groups_from_graph
 from pruning.errors import PruningError
+from pruning.writing_back import require_writable
 
 if TYPE_CHECKING:
     import onnx
@@ -36,7 +40,7 @@ class DenseNetwork:
         keep: Patterns of layers that are not pruned.
 
     Raises:
-        PruningError: The detector is pruned already.
+        PruningError: The detector is pruned already, or does not hold the graph's weights as such.
         QuantizationError: A pattern matches no layer.
 
     Attributes:
@@ -52,6 +56,7 @@ class DenseNetwork:
         self._model = model
         self.keep = keep
         self._require_dense()
+        require_writable(detector, self.layers, model)
 
     @cached_property
     def graph(self) -> TorchGraph:
@@ -67,8 +72,7 @@ class DenseNetwork:
     @cached_property
     def biases(self) -> dict[str, str]:
         """Layer -> its bias initializer, if it has one."""
-        inputs = {node.name: node.input for node in self._model.graph.node}
-        return {layer.name: inputs[layer.name][2] for layer in self.layers if len(inputs[layer.name]) > 2}
+        return biases_from_graph(self._model.graph)
 
     @cached_property
     def fitted_layers(self) -> tuple[Layer, ...]:
@@ -108,8 +112,8 @@ class DenseNetwork:
         return pointwise and inputs % 4 == 0 and min(inputs, outputs) >= _FEWEST_FOR_TWO_OF_FOUR
 
     def _require_dense(self) -> None:
-        state = self.detector.module.state_dict()
-        zeros = sum(int((state[f"{layer.name}.weight"] == 0).sum()) for layer in self.layers)
+        index = GraphIndex(self._model.graph)
+        zeros = sum(int(np.sum(np.asarray(index.constant(layer.weight)) == 0)) for layer in self.layers)
         if zeros > _DENSE_ZEROS * self.weight_count:
             share = 100 * zeros / self.weight_count
             raise PruningError(

@@ -14,12 +14,14 @@ from pruning.allocation import Options, allocated
 from pruning.capacity import parameters_of_channels, require_possible
 from pruning.channel_groups import kept_channels
 from pruning.nncf_magnitude import magnitude_masks
+from pruning.repair import as_stored
 from pruning.saliency import SaliencyMeter
 from pruning.zeros import KEPT_OF_FOUR, RUN_OF_FOUR, cheapest, fixed, pattern_two_of_four
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from calibration.layers import Layer
     from export.variant import Pruning
     from pruning.allocation import Allocation
     from pruning.network import DenseNetwork
@@ -126,7 +128,7 @@ def magnitude_plan(network: DenseNetwork, pruning: Pruning) -> PruningPlan:
     masks = magnitude_masks(network.detector, pruning.percent / 100 / available, kept)
     return PruningPlan(
         {
-            name: fixed(matrix_of_weight(mask, prunable[name], network.geometries[name].groups))
+            name: fixed(_matrix_of_mask(mask, prunable[name], network.geometries[name].groups))
             for name, mask in masks.items()
         }
     )
@@ -145,7 +147,8 @@ def _smallest_channels(network: DenseNetwork, pruning: Pruning) -> dict[str, tup
     allocation = allocated(parts, pruning.percent / 100 * total)
     found = {}
     for group, part in zip(groups, parts, strict=True):
-        weights = [network.graph.constants[reader.weight].flatten(2) for reader in group.readers]
+        matrices = [matrix_of_weight(network.graph.constants[reader.weight], reader, 1)[0] for reader in group.readers]
+        weights = [matrix.reshape(len(matrix), group.channels, -1) for matrix in matrices]
         order = torch.argsort(sum((weight.square().sum(dim=(0, 2)) for weight in weights), torch.zeros(()))).tolist()
         count = round(float(part.savings[allocation.chosen[group.name]]) / sizes[group.name])
         if count:
@@ -161,9 +164,16 @@ def _choices_without(network: DenseNetwork, removed: Mapping[str, Sequence[int]]
             left = torch.ones(group.channels, dtype=torch.bool)
             left[list(removed[group.name])] = False
             for reader in group.readers:
-                columns = left.repeat_interleave(reader.weight_count // (reader.weight_shape[0] * group.channels))
+                columns = left.repeat_interleave(
+                    reader.weight_count // (reader.weight_shape[reader.channel_axis] * group.channels)
+                )
                 choices[reader.name] = fixed(columns.view(1, 1, -1))
     return choices
+
+
+def _matrix_of_mask(mask: torch.Tensor, layer: Layer, groups: int) -> torch.Tensor:
+    """Returns a mask that is shaped as PyTorch stores the weight as (groups, outputs of a group, columns)."""
+    return matrix_of_weight(as_stored(mask, layer.channel_axis == 1), layer, groups)
 
 
 def _two_of_four_plan(network: DenseNetwork, choice: Choice) -> PruningPlan:

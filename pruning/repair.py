@@ -36,7 +36,6 @@ def reconstructed(
     """
     layers = network.fitted_layers
     found = sparse_reconstructed(network.graph, layers, choices, network.geometries, network.biases, batches)
-    masks = {name: (found.weights[name] != 0).cpu() for name in choices}
     offsets = {
         layer.name: (network.graph.constants[network.biases[layer.name]] + found.corrections[layer.name]).cpu()
         if layer.name in network.biases
@@ -45,9 +44,16 @@ def reconstructed(
     }
     detector = network.detector
     size = detector.contract.input.size
-    weights = {name: weight.cpu() for name, weight in found.weights.items()}
+    turned = {layer.name for layer in layers if layer.channel_axis == 1}
+    weights = {name: as_stored(weight.cpu(), name in turned) for name, weight in found.weights.items()}
+    masks = {name: weights[name] != 0 for name in choices}
     state = state_with_folded_weights(detector.module, torch.zeros(1, 3, size, size), weights, offsets)
     return masked(_with_state(detector, state), masks), masks
+
+
+def as_stored(weight: torch.Tensor, turned: bool) -> torch.Tensor:
+    """Returns a weight of the graph as PyTorch stores it, outputs first, or the other way round."""
+    return weight.T.contiguous() if turned else weight
 
 
 def masked(detector: Detector, masks: Mapping[str, torch.Tensor]) -> Detector:

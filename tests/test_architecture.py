@@ -66,6 +66,7 @@ def test_a_planted_upward_import_is_caught(tmp_path: Path) -> None:
         "evaluate.cli",
         "evaluate.verdict.cli_grade",
         "evaluate.verdict.cli_compare",
+        "evaluate.inspection.cli",
         "preparation.cli",
         "demo.cli",
     ],

@@ -78,7 +78,7 @@ def explain_variants(session: Session, scored: Sequence[ScoredVariant], maps: So
 
     Raises:
         ArtifactError: The checkpoint is not the one that the run was built from.
-        CamError: The network has no class-activation map, or a map does not add up to its logit.
+        CamError: The network keeps no places of the image apart.
     """
     run = session.run
     record = run.root / "results" / "heatmaps.list"

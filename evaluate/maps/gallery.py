@@ -82,7 +82,7 @@ def gallery_of(
         limit: |contribution| at which the colour saturates; that of the report's other heatmaps.
 
     Raises:
-        CamError: A network has no class-activation map.
+        CamError: A network keeps no places of the image apart.
         SignoffError: A model is gone or an image does not decode.
     """
     record = session.run.root / "results" / "gallery.list"

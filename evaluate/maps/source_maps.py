@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 from zipfile import BadZipFile
 
 import numpy as np
 
 from evaluate.maps.cam import class_activation_maps
+from evaluate.maps.cam_method import CamMethod
 from evaluate.maps.source_models import source_detector, source_weights
 from export.errors import ArtifactError
 from export.preprocessing import array_from_file
@@ -52,6 +53,12 @@ class SourceMaps:
         self._store = store
         self._known: dict[str, KnownMaps] = {}
         self._digests: dict[str, str] = {}
+        self._gradients: set[str] = set()
+
+    @property
+    def method(self) -> CamMethod:
+        """How the maps given so far came about: additive only if each of them is."""
+        return "hirescam" if self._gradients else "additive"
 
     def digest(self, frame: str) -> str:
         """Returns the sha256 of an image file."""
@@ -64,7 +71,7 @@ class SourceMaps:
 
         Raises:
             ArtifactError: The model or the stored maps were changed.
-            CamError: The network has no class-activation map, or a map does not add up to its logit.
+            CamError: The network keeps no places of the image apart.
             ImageError: An image does not decode.
         """
         wanted = {frame: (frame, self.digest(frame)) for frame in sorted(set(frames))}
@@ -78,24 +85,33 @@ class SourceMaps:
         recipe = Recipe(
             "activation-maps",
             {"weights": source_weights(self._run, self._spec, source)[1]},
-            {"contract": self._spec.contract.network_json(), **versions_of("torch", "timm", "pillow", "numpy")},
+            {
+                "contract": self._spec.contract.network_json(),
+                "methods": list(get_args(CamMethod)),
+                **versions_of("torch", "timm", "pillow", "numpy"),
+            },
         )
         if sidecar_path(path).is_file() and path.is_file():
             read_artifact(path)  # refuses maps that were edited, before they are taken over
-        known = _stored(path, recipe.key)
+        known, method = _stored(path, recipe.key)
+        methods = {method} if known else set()
         missing = [frame for frame, key in wanted.items() if key not in known]
         if missing:
             sidecar_path(path).unlink(missing_ok=True)
 
         def write(temporary: Path) -> Mapping[str, Any]:
-            self._compute(source, missing, known, path, recipe.key)
-            _save(temporary, known, recipe.key)
-            return {"maps": len(known)}
+            self._compute(source, missing, known, methods, path, recipe.key)
+            _save(temporary, known, _weakest(methods), recipe.key)
+            return {"maps": len(known), "method": _weakest(methods)}
 
         self._store.obtain(path, recipe, write, 100_000)
+        if _weakest(methods) == "hirescam":
+            self._gradients.add(source)
         return known
 
-    def _compute(self, source: str, frames: Sequence[str], known: KnownMaps, path: Path, key: str) -> None:
+    def _compute(
+        self, source: str, frames: Sequence[str], known: KnownMaps, methods: set[CamMethod], path: Path, key: str
+    ) -> None:
         for stale in [entry for entry in known if not self._is_current(entry)]:
             del known[stale]
         if not frames:  # a command was killed after the last of them
@@ -104,37 +120,45 @@ class SourceMaps:
         batches = [frames[start : start + _BATCH_SIZE] for start in range(0, len(frames), _BATCH_SIZE)]
         for batch in progress_bar(batches, f"class-activation maps of {source}", len(batches), "batch"):
             images = np.stack([array_from_file(self._root / frame, detector.contract.input) for frame in batch])
-            maps = class_activation_maps(detector.module, images).maps
-            known.update(((frame, self.digest(frame)), each) for frame, each in zip(batch, maps, strict=True))
+            found = class_activation_maps(detector.module, images)
+            methods.add(found.method)
+            known.update(((frame, self.digest(frame)), each) for frame, each in zip(batch, found.maps, strict=True))
             with write_atomically(path) as temporary:
-                _save(temporary, known, key)
+                _save(temporary, known, _weakest(methods), key)
 
     def _is_current(self, entry: tuple[str, str]) -> bool:
         frame, digest = entry
         return (self._root / frame).is_file() and self.digest(frame) == digest
 
 
-def _save(path: Path, known: KnownMaps, key: str) -> None:
+def _weakest(methods: set[CamMethod]) -> CamMethod:
+    """Returns how maps came about of which some may be additive and others not."""
+    return "hirescam" if "hirescam" in methods else "additive"
+
+
+def _save(path: Path, known: KnownMaps, method: CamMethod, key: str) -> None:
     frames, digests = zip(*known, strict=True) if known else ((), ())
     with path.open("wb") as stream:
         np.savez(
             stream,
             key=np.array(key),
+            method=np.array(method),
             frames=np.array(frames, dtype=np.str_),
             images=np.array(digests, dtype=np.str_),
             maps=np.array(list(known.values()), dtype=np.float32),
         )
 
 
-def _stored(path: Path, key: str) -> KnownMaps:
-    """Returns the maps of a file; none if there is no such file or it holds those of another model."""
+def _stored(path: Path, key: str) -> tuple[KnownMaps, CamMethod]:
+    """Returns the maps of a file and how they came about; none if it is not there or holds those of another model."""
     if not path.is_file():
-        return {}
+        return {}, "additive"
     try:
         with np.load(path, allow_pickle=False) as stored:
             if str(stored["key"]) != key:
-                return {}
+                return {}, "additive"
             images = zip(stored["frames"].tolist(), stored["images"].tolist(), strict=True)
-            return dict(zip(images, stored["maps"], strict=True))
+            method: CamMethod = "hirescam" if str(stored["method"]) == "hirescam" else "additive"
+            return dict(zip(images, stored["maps"], strict=True)), method
     except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, BadZipFile) as error:
         raise ArtifactError(f"{path} holds no maps ({error}); delete it to have them computed again") from error

@@ -11,7 +11,8 @@ import numpy as np
 from calibration.samples import path_from_root
 from evaluate.maps.agreement_sample import agreement_sample
 from evaluate.maps.cam_agreement import agreement_of_maps
-from evaluate.maps.explanation import explain_variants, explained_frames
+from evaluate.maps.errors import CamError
+from evaluate.maps.explanation import Explanation, explain_variants, explained_frames
 from evaluate.maps.gallery import gallery_frames, gallery_of
 from evaluate.maps.masks import mask_of
 from evaluate.maps.source_maps import SourceMaps
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from evaluate.evaluated import EvaluatedVariant
     from evaluate.maps.cam_agreement import CamAgreement
-    from evaluate.maps.explanation import Explanation
+    from evaluate.maps.cam_method import CamMethod
     from evaluate.record import GallerySample
     from evaluate.scoring.session import Session
 
@@ -35,15 +36,21 @@ class VisualEvidence:
         explanation: The heatmaps of the most telling decisions.
         gallery: The videos that were asked for, with a heatmap by every source model.
         agreements: Pruned source model, such as `p50` -> its maps against the dense model's.
+        method: How the maps came about.
+        obstacle: Why there are no maps; empty if there are.
     """
 
     explanation: Explanation
     gallery: tuple[GallerySample, ...]
     agreements: Mapping[str, CamAgreement]
+    method: CamMethod = "additive"
+    obstacle: str = ""
 
 
 def visual_evidence(session: Session, evaluated: Sequence[EvaluatedVariant], samples: Sequence[str]) -> VisualEvidence:
     """Draws and compares, each map computed once; what an earlier command made is taken as it is.
+
+    A network without maps is shown by faces alone, with the reason.
 
     Args:
         session: Run folder and test set.
@@ -52,7 +59,6 @@ def visual_evidence(session: Session, evaluated: Sequence[EvaluatedVariant], sam
 
     Raises:
         ArtifactError: A model is gone, or is not the one that the run was built from.
-        CamError: A network has no class-activation map, or a map does not add up to its logit.
         SignoffError: An image or a mask does not decode.
     """
     maps = SourceMaps(session.run, session.spec, session.samples.root, session.store)
@@ -68,12 +74,16 @@ def visual_evidence(session: Session, evaluated: Sequence[EvaluatedVariant], sam
         wanted[source] |= set(shown.values())
     for source in (DENSE, *pruned) if pruned else ():
         wanted[source] |= compared.keys()
-    for source, frames in sorted(wanted.items()):
-        maps.of(source, frames)
+    try:
+        for source, frames in sorted(wanted.items()):
+            maps.of(source, frames)
+    except CamError as error:
+        gallery = gallery_of(session, shown, (), maps, 0.0)
+        return VisualEvidence(Explanation(0.0, {}), gallery, {}, obstacle=str(error))
 
     explanation = explain_variants(session, scored, maps)
     gallery = gallery_of(session, shown, sources, maps, explanation.limit)
-    return VisualEvidence(explanation, gallery, _agreements(session, pruned, compared, maps))
+    return VisualEvidence(explanation, gallery, _agreements(session, pruned, compared, maps), maps.method)
 
 
 def _compared_frames(session: Session, evaluated: Sequence[EvaluatedVariant]) -> dict[str, bool]:

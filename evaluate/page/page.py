@@ -31,6 +31,7 @@ from evaluate.page.page_warnings import PARTIAL_DATA, page_warnings
 from evaluate.page.variant_row import frozen_threshold, variant_table
 from evaluate.sections.cam_section import agreements
 from evaluate.sections.slice_section import worst_slices
+from evaluate.sections.visual_analysis import MEANING
 from evaluate.verdict.limit_text import limit_bound, limit_name, limit_value
 from evaluate.verdict.verdict_lines import grade_text
 from evaluate.verdict.verdict_text import (
@@ -83,6 +84,7 @@ def page_from_record(record: ReportRecord, verdict: Verdict | None, folder: Path
     template = _environment().from_string(_package_text("page.html"))
     text = template.render(
         record=record,
+        heatmap_meaning=MEANING[record.heatmap_method],
         verdict=verdict,
         table=variant_table(record, verdict),
         entries={entry.variant: entry for entry in verdict.variants} if verdict else {},

@@ -9,8 +9,9 @@ from evaluate.sections.markdown_table import escaped, image_link, markdown_table
 from evaluate.selection import DEFAULT_COUNT, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from evaluate.maps.cam_method import CamMethod
     from evaluate.record import ReportRecord, ReportSample
     from evaluate.sections.markdown_table import Alignment
 
@@ -64,6 +65,14 @@ def _cell(samples: Sequence[ReportSample], rank: int) -> str:
     return f"{image}`{sample.score:.4f}`<br>_{escaped(shortened_name(sample.sample))}_"
 
 
+MEANING: Mapping[CamMethod, str] = {
+    "additive": "The map splits the logit exactly: its mean plus the classifier's bias is the logit.",
+    "hirescam": "The map is a HiResCAM, the gradient of the logit times the last activation that has places, because "
+    "this network has more than pooling and one linear layer behind it. It says to first order what raises and what "
+    "lowers the logit, and does not split it: contributions need not add up.",
+}
+
+
 def _explanation(record: ReportRecord, legend: str | None) -> list[str]:
     lines = [
         "Samples are videos. The score under an image is the mean of its frames' fake probabilities; "
@@ -75,10 +84,12 @@ def _explanation(record: ReportRecord, legend: str | None) -> list[str]:
         lines += [
             "",
             "Each image is the frame whose score is nearest to its video's, under the class-activation map of the "
-            "PyTorch network that the engine was made from. The map splits the logit exactly: its mean plus the "
-            "classifier's bias is the logit. Red adds to fake, blue to real, and the bare face to neither. All "
-            f"heatmaps share one scale, saturated at a contribution of ±{record.heatmap_limit:.3g}.",
+            f"PyTorch network that the engine was made from. {MEANING[record.heatmap_method]} Red adds to fake, blue "
+            "to real, and the bare face to neither. All heatmaps share one scale, saturated at a contribution of "
+            f"±{record.heatmap_limit:.3g}.",
         ]
+    if record.heatmap_obstacle:
+        lines += ["", f"There are no heatmaps: {escaped(record.heatmap_obstacle)}."]
     if legend:
         lines += ["", image_link("Colour scale of the heatmaps", legend)]
     return [*lines, ""]

@@ -13,7 +13,6 @@ from calibration.int8_from_table import int8_from_fp32
 from calibration.int8_recipe import Int8Recipe
 from calibration.layer_groups import LayerGroup, groups_from_graph
 from calibration.placement import Arithmetic, Choice, placement_from_choices
-from calibration.torch_graph import TorchGraph
 from export.half_precision import fp16_from_fp32
 from tests.calibration.planted import DIGEST, planted_table
 from tests.calibration.small_networks import SIZE, small_network
@@ -25,7 +24,7 @@ UNLIMITED = 1e12
 
 
 def groups_of(model: onnx.ModelProto, size: int = SIZE) -> tuple[LayerGroup, ...]:
-    return groups_from_graph(model, TorchGraph(model), size)
+    return groups_from_graph(model)
 
 
 def heavy_groups() -> tuple[LayerGroup, ...]:

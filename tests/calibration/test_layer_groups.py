@@ -10,8 +10,7 @@ from torch import nn
 
 from calibration.layer_groups import groups_from_graph
 from calibration.layers import Role
-from calibration.torch_graph import TorchGraph
-from tests.calibration.small_networks import SIZE, copied, images_for_tests, logits_of, small_network
+from tests.calibration.small_networks import copied, images_for_tests, logits_of, small_network
 from tests.detectors import random_detector
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def names_of(model: onnx.ModelProto) -> list[tuple[str, ...]]:
-    groups = groups_from_graph(model, TorchGraph(model), SIZE)
+    groups = groups_from_graph(model)
     return [tuple(layer.name for layer in group.layers) for group in groups]
 
 
@@ -68,7 +67,7 @@ def test_operations_are_those_that_hooks_count_in_pytorch(b0_model: onnx.ModelPr
             layer.register_forward_hook(hook(name))  # type: ignore[arg-type]
     with torch.inference_mode():
         module(torch.zeros(1, 3, 64, 64))
-    groups = groups_from_graph(b0_model, TorchGraph(b0_model), 64)
+    groups = groups_from_graph(b0_model)
     assert {n for group in groups for n in (layer.name for layer in group.layers)} == set(counted)
     for group in groups:
         assert group.macs == sum(counted[layer.name] for layer in group.layers), group.name
