@@ -75,12 +75,18 @@ class SampleSet:
     @cached_property
     def sha256(self) -> str:
         """Digest of names, labels and file contents; independent of where the root lies."""
-        return sha256_of_json(
-            sorted(
-                [s.path.relative_to(self.root).as_posix(), s.is_fake, s.video, sha256_of_file(s.path)]
-                for s in self.samples
-            )
-        )
+        images = [
+            # A frame of one face has no name, and the digest that it always had.
+            [
+                s.path.relative_to(self.root).as_posix(),
+                s.is_fake,
+                s.video,
+                sha256_of_file(s.path),
+                *filter(None, [s.frame]),
+            ]
+            for s in self.samples
+        ]
+        return sha256_of_json(sorted(images) + sorted([video.video, video.is_fake] for video in self.faceless))
 
     @property
     def videos(self) -> frozenset[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from export import __version__
 from export.command import run_command, whole_number
+from export.face_contract import Aggregation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +58,17 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "run was calibrated with)",
     )
     parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="default: onnxruntime")
+    parser.add_argument(
+        "--aggregation",
+        choices=get_args(Aggregation),
+        help="what makes a video's score of its frames' (default: that of the model file); no engine is run again for "
+        "it",
+    )
+    parser.add_argument(
+        "--accept-lookalikes",
+        action="store_true",
+        help="report although images of the calibration or validation set look like test images",
+    )
     _add_limits(parser.add_argument_group("verdict"))
     _add_split(parser.add_argument_group("device and report on two machines"))
     _add_ladder(parser.add_argument_group("where a loss comes from"))
@@ -86,6 +98,8 @@ def request_from_arguments(arguments: argparse.Namespace) -> EvaluationRequest:
         validation=arguments.validation,
         allow_partial=arguments.allow_partial,
         ladder=arguments.ladder,
+        aggregation=arguments.aggregation,
+        accept_lookalikes=arguments.accept_lookalikes,
         limits=arguments.limits,
         limit_changes=tuple(arguments.limit),
     )
@@ -176,6 +190,10 @@ def _refuse_what_has_no_effect(parser: argparse.ArgumentParser, arguments: argpa
         parser.error("--allow-partial would have no effect: --scores-only compares no engines; leave it out")
     if arguments.scores_only and (arguments.limits or arguments.limit):
         parser.error("--scores-only gives no verdict; pass the limits with --from-scores later, or to grade-report")
+    if arguments.aggregation and arguments.scores_only:
+        parser.error("--scores-only scores frames; pass --aggregation with --from-scores later")
+    if arguments.accept_lookalikes and arguments.scores_only:
+        parser.error("--scores-only compares no images; pass --accept-lookalikes with --from-scores later")
     if arguments.ladder and arguments.scores_only:
         parser.error("--ladder is for the report, which --scores-only does not make; pass it with --from-scores later")
     if not arguments.from_scores:

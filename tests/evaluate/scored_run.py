@@ -14,6 +14,7 @@ from engines.spec import EngineSpec, RunSpec
 from engines.store import ArtifactStore
 from evaluate.evaluated import evaluated_variants
 from evaluate.evaluated_run import evaluated_run
+from evaluate.faceless import facts_of_faceless
 from evaluate.scores import FrameScore
 from evaluate.scoring.frame_files import FRAMES_KIND
 from evaluate.scoring.request import EvaluationRequest
@@ -73,7 +74,7 @@ class ScoredRun:
     def evaluated(self, validation: Validation | None = None, allow_partial: bool = False) -> EvaluatedRun:
         """Does what `--from-scores` does before it draws and writes."""
         session = self.session(validation, allow_partial)
-        return evaluated_run(evaluated_variants(session, stored_engines(session)), session.samples)
+        return evaluated_run(session, evaluated_variants(session, stored_engines(session)))
 
     def frames(self, variant: str, role: str = "test") -> tuple[FrameScore, ...]:
         """Draws a variant's scores: fakes tend to score higher, and the variants resemble each other."""
@@ -127,6 +128,8 @@ def write_scored(
             "simulation": "",
             "notes": [],
             "root": str(samples.root),
+            "identities": sorted(samples.identities),
+            **facts_of_faceless(samples),
         }
 
     make_artifact(path, Recipe(FRAMES_KIND, parents, {"contract": spec.contract.network_json()}), write)

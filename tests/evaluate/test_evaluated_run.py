@@ -111,7 +111,7 @@ def test_videos_that_one_variant_lacks_are_refused_or_left_out_everywhere(
         assert list(statistics.scores) == [score[video.sample] for video in found.videos]
         assert statistics.auc.value == pytest.approx(roc_auc_score(labels, statistics.scores), abs=1e-12)
         assert statistics.frame_quality.samples == 58
-    facts = dataset_facts(run.session().samples, found.variants)
+    facts = dataset_facts(run.session(), found.variants)
     assert (facts.fake_videos, facts.real_videos, facts.frames) == (11, 18, 58)
     assert any("q16: 1 videos lack scores" in warning for warning in warnings_of(run, allow_partial=True))
 
@@ -138,7 +138,7 @@ def test_images_that_decode_nowhere_are_missed_by_no_variant(run: ScoredRun) -> 
         run.score(name, lacking_an_image(run.frames(name)), unreadable=[path])
     found = run.evaluated()
     assert len(found.videos) == 30
-    facts = dataset_facts(run.session().samples, found.variants)
+    facts = dataset_facts(run.session(), found.variants)
     assert (facts.frames, facts.unreadable_frames, facts.lost_videos) == (59, 1, 0)
     assert warnings_of(run)[-1] == f"1 images did not decode and were left out, such as {path}"
 

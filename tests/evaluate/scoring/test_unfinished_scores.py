@@ -87,7 +87,7 @@ def written(path: Path, scored: list[ScoredSample]) -> UnfinishedScores:
         ("4e.png", "4x.png"),
         ("set/e,", "set/e,,"),
         ("set/e,", '"set/e,'),
-        ("set/e,1,4.0,", "set/e,1,"),
+        ("set/e,1,4.0,,", "set/e,1,4.0,"),
     ],
 )
 def test_nothing_is_taken_from_a_line_that_was_not_written_so(
