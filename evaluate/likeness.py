@@ -21,7 +21,7 @@ THUMBNAIL_SIDE = 32
 LEAST_LIKENESS = 0.98
 # One picture that lost 5 % at each side gives 0.93 or more, 0.1 % of the pairs of different persons as much as 0.91.
 _LEAST_EXPLAINED = 0.9
-# Thumbnails that vary less, in grey levels, show nothing that could be recognised.
+# Pictures that vary less, in grey levels, show nothing that could be recognised.
 _LEAST_CONTRAST = 2.0
 _STEPS = 4
 # Largest shift and stretch, as a share of half a thumbnail: a crop of 7 % at one side.
@@ -65,6 +65,7 @@ def aligned_correlation(first: NDArray[np.float64], second: NDArray[np.float64])
         The largest that any step reached, in [-1, 1], shape (N,).
     """
     count, side, _ = first.shape
+    first, second = _standardized(first), _standardized(second)
     places = np.linspace(-1.0, 1.0, side)
     stretch, shift = np.ones((count, 2)), np.zeros((count, 2))  # of rows, of columns
     best = np.full(count, -1.0)
@@ -85,10 +86,12 @@ def aligned_correlation(first: NDArray[np.float64], second: NDArray[np.float64])
 
 def _candidates(thumbnails: NDArray[np.uint8], others: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Returns the indices of the pairs that are worth laying over each other."""
-    kept, kept_others = _with_contrast(thumbnails), _with_contrast(others)
-    halves, other_halves = _halved(thumbnails[kept]), _halved(others[kept_others])
+    kept, halves = _with_contrast(_halved(thumbnails))
+    kept_others, other_halves = _with_contrast(_halved(others))
+    if not kept.size or not kept_others.size:
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
     places = np.linspace(-1.0, 1.0, halves.shape[-1])
-    flat = other_halves.reshape(len(other_halves), -1)
+    flat = other_halves.reshape(kept_others.size, -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     flat = (flat / np.linalg.norm(flat, axis=1, keepdims=True)).astype(np.float32)
     pairs: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
@@ -99,14 +102,14 @@ def _candidates(thumbnails: NDArray[np.uint8], others: NDArray[np.uint8]) -> tup
         explained = np.sum((flat @ basis) ** 2, axis=1)
         found = kept_others[explained >= _LEAST_EXPLAINED**2]
         pairs.append((np.full(found.size, index), found))
-    if not pairs:
-        return np.zeros(0, np.intp), np.zeros(0, np.intp)
     first, second = zip(*pairs, strict=True)
     return np.concatenate(first), np.concatenate(second)
 
 
-def _with_contrast(thumbnails: NDArray[np.uint8]) -> NDArray[np.intp]:
-    return np.flatnonzero(thumbnails.reshape(len(thumbnails), -1).std(axis=1) >= _LEAST_CONTRAST)
+def _with_contrast(images: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Returns the images that show something, and their indices."""
+    kept = np.flatnonzero(images.std(axis=(1, 2)) >= _LEAST_CONTRAST)
+    return kept, images[kept]
 
 
 def _halved(thumbnails: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -139,6 +142,11 @@ def _centred(images: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[
     means = np.sum(images * inside, axis=(-2, -1), keepdims=True) / np.sum(inside, axis=(-2, -1), keepdims=True)
     centred: NDArray[np.float64] = (images - means) * inside
     return centred
+
+
+def _standardized(images: NDArray[np.float64]) -> NDArray[np.float64]:
+    standardized: NDArray[np.float64] = images - images.mean(axis=(1, 2), keepdims=True)
+    return standardized / images.std(axis=(1, 2), keepdims=True)
 
 
 def _norms(images: NDArray[np.float64]) -> NDArray[np.float64]:
