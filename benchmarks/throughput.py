@@ -90,7 +90,7 @@ def _rows(arguments: argparse.Namespace, backend: Backend) -> Iterator[Throughpu
 def _works(arguments: argparse.Namespace, backend: Backend) -> Iterator[tuple[str, Work]]:
     from throughput_loops import Work
 
-    from calibration.datasets.celeb_df import has_test_list, samples_from_celeb_df
+    from calibration.datasets.dataset import samples_from_path
     from engines.run_folder import RunFolder
     from engines.spec import read_spec
     from export.errors import VariantError
@@ -98,7 +98,7 @@ def _works(arguments: argparse.Namespace, backend: Backend) -> Iterator[tuple[st
 
     run = RunFolder(arguments.run)
     spec = read_spec(run)
-    samples = samples_from_celeb_df(arguments.test, "listed" if has_test_list(arguments.test) else "all").samples
+    samples = samples_from_path(arguments.test, "test").samples
     built = [variant.name for variant in spec.variants_for(backend.name)]
     unknown = [name for name in arguments.variants or () if name not in built]
     if unknown:

@@ -48,12 +48,14 @@ class FacelessVideo:
         is_fake: Its label.
         identities: Every person in it, as far as its name tells.
         attributes: Column -> value of what a test set can be sliced by, sorted by column.
+        split: The part of the data set that it belongs to; empty if it has none.
     """
 
     video: str
     is_fake: bool
     identities: tuple[str, ...]
     attributes: tuple[tuple[str, str], ...] = ()
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class SampleSet:
     """Samples in a fixed order under one root folder.
 
     Attributes:
-        root: Folder under which all images lie.
+        root: Folder of the data set; images may also lie elsewhere.
         samples: The images.
         faceless: Videos of the set that have no image.
         notes: What a user should know of the set: what was skipped and why, duplicates.
@@ -74,19 +76,25 @@ class SampleSet:
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of names, labels and file contents; independent of where the root lies."""
-        images = [
-            # A frame of one face has no name, and the digest that it always had.
+        """Digest of names, labels and file contents; independent of where the root lies.
+
+        What a set does not have does not enter: sets of faces alone have the digests that they had before there were
+        frames with several faces, slices and faceless videos.
+        """
+        samples = sorted(
             [
-                s.path.relative_to(self.root).as_posix(),
+                path_from_root(s.path, self.root),
                 s.is_fake,
                 s.video,
                 sha256_of_file(s.path),
-                *filter(None, [s.frame]),
+                *_stated(s.frame, s.attributes),
             ]
             for s in self.samples
-        ]
-        return sha256_of_json(sorted(images) + sorted([video.video, video.is_fake] for video in self.faceless))
+        )
+        if not self.faceless:
+            return sha256_of_json(samples)
+        faceless = sorted([f.video, f.is_fake, *_stated(f.attributes)] for f in self.faceless)
+        return sha256_of_json({"samples": samples, "faceless": faceless})
 
     @property
     def videos(self) -> frozenset[str]:
@@ -107,6 +115,15 @@ class SampleSet:
     def real_count(self) -> int:
         """Number of real samples."""
         return len(self.samples) - self.fake_count
+
+
+def path_from_root(path: Path, root: Path) -> str:
+    """Returns how scores and digests name an image: relative to the root if it lies there, else by its whole path."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def _stated(*values: object) -> list[object]:
+    return [value for value in values if value]
 
 
 def require_both_classes(samples: SampleSet, purpose: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from calibration.samples import SampleSet
+from calibration.samples import SampleSet, path_from_root
 from export.errors import DataError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def calibration_sample(samples: SampleSet, count: int, seed: int) -> SampleSet:
     """
     if count < 1:
         raise DataError(f"asked for {count} calibration images; ask for at least one, 256 is usual")
-    ordered = sorted(samples.samples, key=lambda sample: sample.path.relative_to(samples.root).as_posix())
+    ordered = sorted(samples.samples, key=lambda sample: path_from_root(sample.path, samples.root))
     rng = np.random.default_rng(seed)
     fakes = _spread([sample for sample in ordered if sample.is_fake], rng)
     reals = _spread([sample for sample in ordered if not sample.is_fake], rng)

@@ -139,6 +139,7 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         ),
         backends=backends,
         calibration=arguments.calibration,
+        calibration_split=arguments.calibration_split,
         calibration_images=arguments.calibration_images,
         seed=arguments.seed,
         int8=Int8Recipe(

@@ -81,7 +81,18 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_calibration(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--calibration", type=Path, metavar="DIR", help="faces laid out as Celeb-DF-v2, both classes")
+    group.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="DATA",
+        help="faces of both classes: a folder laid out as Celeb-DF-v2, FaceForensics++, DFDC or real/ and fake/, one "
+        "that prepare-data made, a manifest (.csv, .jsonl), or a list of DeepfakeBench (.json)",
+    )
+    group.add_argument(
+        "--calibration-split",
+        metavar="NAME",
+        help="which split to calibrate with, all for every one (default: the training split, or all but tests)",
+    )
     group.add_argument("--calibration-images", type=whole_number(1), default=256, metavar="N", help="default: 256")
     group.add_argument(
         "--calibration-method",

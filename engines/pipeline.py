@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from calibration.datasets.celeb_df import has_test_list, samples_from_celeb_df
+from calibration.datasets.dataset import samples_from_path
+from calibration.datasets.prepared import require_as_declared
 from calibration.int8_recipe import Int8Recipe
 from calibration.loading import BatchReader
 from calibration.samples import SampleSet, require_both_classes
@@ -38,7 +39,7 @@ class BuildRequest:
         contract: What its model file declares.
         variants: Rows of the report to be.
         backends: Names of the backends to build for.
-        calibration: Celeb-DF-like folder of calibration faces; INT8 and pruned variants need one.
+        calibration: Data set of calibration faces; INT8 and pruned variants need one.
         calibration_images: How many of its frames to use.
         seed: Seed of the choice of those frames.
         int8: How to make INT8 variants.
@@ -46,6 +47,7 @@ class BuildRequest:
         options: How TensorRT builds.
         skip_unreadable: Goes on without calibration images that do not decode.
         stability: Also measures how much INT8 variants depend on their calibration images.
+        calibration_split: The split to calibrate with, `all` for every one; None for the training split.
     """
 
     out: Path
@@ -61,6 +63,7 @@ class BuildRequest:
     options: BuildOptions = field(default_factory=BuildOptions)
     skip_unreadable: bool = False
     stability: bool = False
+    calibration_split: str | None = None
 
 
 def build_engines(
@@ -81,10 +84,10 @@ def build_engines(
     """
     contract = request.contract.network_json()
     if dry_run:
-        return _build(request, ArtifactStore(contract, dry_run=True))
+        return _build(request, ArtifactStore(contract, dry_run=True), announce)
     run = RunFolder(request.out)
     with locked(run):
-        return _build(request, ArtifactStore(contract, announce=announce))
+        return _build(request, ArtifactStore(contract, announce=announce), announce)
 
 
 def missed_limits(request: BuildRequest) -> tuple[str, ...]:
@@ -110,7 +113,7 @@ def build_notes(request: BuildRequest) -> tuple[str, ...]:
     return tuple(f"{', '.join(variants)} {sentence}" for sentence, variants in engines.items())
 
 
-def _build(request: BuildRequest, store: ArtifactStore) -> tuple[Step, ...]:
+def _build(request: BuildRequest, store: ArtifactStore, announce: Callable[[str], None] | None) -> tuple[Step, ...]:
     run = RunFolder(request.out)
     backends = [backend_from_name(name) for name in request.backends]
     for backend in backends:
@@ -118,7 +121,7 @@ def _build(request: BuildRequest, store: ArtifactStore) -> tuple[Step, ...]:
         backend.versions()
         backend.build_device()
         backend.options_that_matter(request.options)
-    samples, unreadable = _sampled_calibration_set(request)
+    samples, unreadable = _sampled_calibration_set(request, announce)
     inputs = StageInputs(request.checkpoint, request.contract, samples)
     stages = Stages(run, store, inputs, request.int8, request.pruning)
     spec = _spec(run, request, stages.dense.sha256, samples, unreadable)
@@ -151,6 +154,8 @@ def _spec(run: RunFolder, request: BuildRequest, digest: str, samples: SampleSet
             recipe=request.int8.name,
             videos=samples.videos,
             identities=samples.identities,
+            source=str(request.calibration),
+            split=request.calibration_split or "",
         )
     checkpoint = stored_checkpoint_path(run, request.checkpoint)
     pruning = request.pruning.to_dict() if any(variant.pruning for variant in request.variants) else None
@@ -161,7 +166,7 @@ def _calibration_pool(request: BuildRequest) -> SampleSet:
     """Returns every image that may be calibrated with."""
     if request.calibration is None:
         raise DataError("INT8 needs calibration images; pass --calibration DATA")
-    return samples_from_celeb_df(request.calibration, "unlisted" if has_test_list(request.calibration) else "all")
+    return samples_from_path(request.calibration, "calibration", request.calibration_split)
 
 
 def calibration_stability(request: BuildRequest) -> dict[str, list[dict[str, Any]]]:
@@ -171,12 +176,18 @@ def calibration_stability(request: BuildRequest) -> dict[str, list[dict[str, Any
     return {name: list(read_artifact(run.stability(name)).facts["points"]) for name in names}
 
 
-def _sampled_calibration_set(request: BuildRequest) -> tuple[SampleSet | None, int]:
+def _sampled_calibration_set(
+    request: BuildRequest, announce: Callable[[str], None] | None
+) -> tuple[SampleSet | None, int]:
     """Chooses the calibration images and decodes each once, so that every later stage has the same, readable ones."""
     if request.calibration is None:
         return None, 0
     found = _calibration_pool(request)
+    if announce is not None:
+        for note in found.notes:
+            announce(f"note: calibration set: {note}")
     require_both_classes(found, "calibration")
+    require_as_declared(found, request.contract)
     sampled = calibration_sample(found, request.calibration_images, request.seed)
     reader = BatchReader(sampled.samples, request.contract.input, 8, skip_unreadable=request.skip_unreadable)
     batches = progress_bar(reader, "reading calibration images", len(reader), "batch")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from export.errors import ArtifactError
+from export.folder_lock import locked_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,10 +105,5 @@ def locked(run: RunFolder) -> Iterator[None]:
     Raises:
         ArtifactError: Another command works on the same folder.
     """
-    run.root.mkdir(parents=True, exist_ok=True)
-    with (run.root / ".lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ArtifactError(f"another command works on {run.root}; wait for it or choose another folder") from None
+    with locked_folder(run.root, run.root / ".lock"):
         yield

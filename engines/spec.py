@@ -22,7 +22,11 @@ SPEC_SCHEMA = 2
 
 @dataclass(frozen=True)
 class CalibrationSpec:
-    """The calibration images of a run: `videos` and `identities` guard the test set against overlap."""
+    """The calibration images of a run: `videos` and `identities` guard the test set against overlap.
+
+    `source` is what was passed to build-engines, and `split` what was asked for of it; both are empty where an earlier
+    release noted down no more than the root.
+    """
 
     root: str
     sha256: str
@@ -35,6 +39,8 @@ class CalibrationSpec:
     recipe: str
     videos: frozenset[str]
     identities: frozenset[str]
+    source: str = ""
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -227,4 +233,6 @@ def _calibration_from_record(record: Stated) -> CalibrationSpec:
         recipe=record.text("recipe"),
         videos=frozenset(record.texts("videos")),
         identities=frozenset(record.texts("identities")),
+        source=record.text("source") if "source" in record else "",
+        split=record.text("split") if "split" in record else "",
     )

@@ -49,13 +49,28 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"engine-signoff {__version__}")
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that build-engines filled")
-    parser.add_argument("--test", type=Path, required=True, metavar="DIR", help="faces laid out as Celeb-DF-v2")
+    parser.add_argument(
+        "--test",
+        type=Path,
+        required=True,
+        metavar="DATA",
+        help="labelled faces: a folder laid out as Celeb-DF-v2, FaceForensics++, DFDC or real/ and fake/, one that "
+        "prepare-data made, a manifest (.csv, .jsonl), or a list of DeepfakeBench (.json)",
+    )
+    parser.add_argument(
+        "--test-split", metavar="NAME", help="which split to score, all for every one (default: the test split)"
+    )
     parser.add_argument(
         "--validation",
         type=Path,
-        metavar="DIR",
-        help="faces of other people, laid out likewise, that thresholds are fitted to (default: the images that the "
-        "run was calibrated with)",
+        metavar="DATA",
+        help="faces of other people, of any of these kinds, that thresholds are fitted to (default: the images that "
+        "the run was calibrated with)",
+    )
+    parser.add_argument(
+        "--validation-split",
+        metavar="NAME",
+        help="which split to fit to, all for every one (default: the validation split, or what is not for testing)",
     )
     parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="default: onnxruntime")
     parser.add_argument(
@@ -96,6 +111,8 @@ def request_from_arguments(arguments: argparse.Namespace) -> EvaluationRequest:
         gpu=arguments.gpu or 0,
         from_scores=arguments.from_scores,
         validation=arguments.validation,
+        test_split=arguments.test_split,
+        validation_split=arguments.validation_split,
         allow_partial=arguments.allow_partial,
         ladder=arguments.ladder,
         aggregation=arguments.aggregation,
@@ -179,6 +196,8 @@ def _add_latency(group: argparse._ArgumentGroup) -> None:
 
 
 def _refuse_what_has_no_effect(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if arguments.validation_split is not None and arguments.validation is None:
+        parser.error("--validation-split says what of --validation to take; pass --validation, too")
     if arguments.latency_batches and not arguments.latency:
         parser.error("--latency-batches says what --latency measures; pass --latency, too")
     if arguments.allow_partial and not (arguments.from_scores or arguments.skip_unreadable):
@@ -186,16 +205,8 @@ def _refuse_what_has_no_effect(parser: argparse.ArgumentParser, arguments: argpa
             "--allow-partial would have no effect: without --from-scores and --skip-unreadable, no engine can lack a "
             "video; leave it out"
         )
-    if arguments.allow_partial and arguments.scores_only:
-        parser.error("--allow-partial would have no effect: --scores-only compares no engines; leave it out")
-    if arguments.scores_only and (arguments.limits or arguments.limit):
-        parser.error("--scores-only gives no verdict; pass the limits with --from-scores later, or to grade-report")
-    if arguments.aggregation and arguments.scores_only:
-        parser.error("--scores-only scores frames; pass --aggregation with --from-scores later")
-    if arguments.accept_lookalikes and arguments.scores_only:
-        parser.error("--scores-only compares no images; pass --accept-lookalikes with --from-scores later")
-    if arguments.ladder and arguments.scores_only:
-        parser.error("--ladder is for the report, which --scores-only does not make; pass it with --from-scores later")
+    if arguments.scores_only:
+        _refuse_what_is_for_a_report(parser, arguments)
     if not arguments.from_scores:
         _refuse_what_is_for_a_gpu(parser, arguments)
         return
@@ -209,6 +220,19 @@ def _refuse_what_has_no_effect(parser: argparse.ArgumentParser, arguments: argpa
     idle = [option for option, is_given in given.items() if is_given]
     if idle:
         parser.error(f"--from-scores runs no engine, so {', '.join(idle)} would have no effect; leave it out")
+
+
+def _refuse_what_is_for_a_report(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if arguments.allow_partial:
+        parser.error("--allow-partial would have no effect: --scores-only compares no engines; leave it out")
+    if arguments.limits or arguments.limit:
+        parser.error("--scores-only gives no verdict; pass the limits with --from-scores later, or to grade-report")
+    if arguments.aggregation:
+        parser.error("--scores-only scores frames; pass --aggregation with --from-scores later")
+    if arguments.accept_lookalikes:
+        parser.error("--scores-only compares no images; pass --accept-lookalikes with --from-scores later")
+    if arguments.ladder:
+        parser.error("--ladder is for the report, which --scores-only does not make; pass it with --from-scores later")
 
 
 def _refuse_what_is_for_a_gpu(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

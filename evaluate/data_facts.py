@@ -41,6 +41,7 @@ def dataset_facts(session: Session, evaluated: Sequence[EvaluatedVariant]) -> Da
         faces=len(first.frame_scores),
         faceless_fakes=tuple(sorted(video.video for video in samples.faceless if video.is_fake)),
         faceless_reals=tuple(sorted(video.video for video in samples.faceless if not video.is_fake)),
+        split=session.request.test_split or "",
         no_face=policy_of(session.spec.contract),
         notes=samples.notes,
     )

@@ -23,6 +23,7 @@ class DatasetFacts:
         faces: Number of faces scored; more than frames where a frame has several.
         faceless_fakes: Fake videos in which no face was found, by name.
         faceless_reals: Real ones, likewise.
+        split: The split of the data set that was asked for; empty for the one that is for testing.
         no_face: What became of these: `exclude` leaves them out, `half` scores them 0.5.
         notes: What the data set's reader had to say: what it skipped, which videos it found twice.
     """
@@ -37,6 +38,7 @@ class DatasetFacts:
     faces: int = 0
     faceless_fakes: tuple[str, ...] = ()
     faceless_reals: tuple[str, ...] = ()
+    split: str = ""
     no_face: NoFace = "exclude"
     notes: tuple[str, ...] = ()
 

@@ -17,7 +17,7 @@ _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*)$")
 def json_schema(kind: type, title: str, version: int) -> dict[str, Any]:
     """Returns the schema of the JSON that `dataclasses.asdict` makes of a dataclass.
 
-    It asks for what `evaluate.decoding.decoded_from_json` asks for: no unknown key, none missing, every value of its
+    It asks for what `export.decoding.decoded_from_json` asks for: no unknown key, none missing, every value of its
     type. Descriptions are those of the docstrings.
 
     Args:

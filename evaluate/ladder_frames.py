@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from calibration.loading import BatchReader
+from calibration.samples import path_from_root
 from engines.backend import backend_from_name
 from engines.engine_runner import RunOptions
 from evaluate.maps.source_models import source_detector, source_weights
@@ -107,7 +108,7 @@ def _obtained(
             )
         write_frame_scores(path, scored.frames)
         return {
-            "unreadable": [sample.path.relative_to(samples.root).as_posix() for sample in scored.unreadable],
+            "unreadable": [path_from_root(sample.path, samples.root) for sample in scored.unreadable],
             "backend": f"{kind} {next(iter(versions.values())).partition('+')[0]}",
             "device": _DEVICE,
             "batch_size": _BATCH_SIZE,

@@ -146,7 +146,8 @@ def _centred(images: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[
 
 def _standardized(images: NDArray[np.float64]) -> NDArray[np.float64]:
     standardized: NDArray[np.float64] = images - images.mean(axis=(1, 2), keepdims=True)
-    return standardized / images.std(axis=(1, 2), keepdims=True)
+    standardized /= images.std(axis=(1, 2), keepdims=True)
+    return standardized
 
 
 def _norms(images: NDArray[np.float64]) -> NDArray[np.float64]:

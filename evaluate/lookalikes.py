@@ -34,7 +34,9 @@ def lookalikes(session: Session) -> tuple[LookalikeFacts, ...]:
     found = []
     calibration = session.spec.calibration
     if calibration is not None:
-        images = validation_of_calibration(session.spec)
+        images = session.validation
+        if images.samples is None or images.samples.sha256 != calibration.sha256:
+            images = validation_of_calibration(session.spec)
         if images.samples is None:
             found.append(LookalikeFacts("calibration", 0, 0, lack=images.lack.partition(";")[0]))
         else:

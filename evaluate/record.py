@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from calibration.int8_record import Int8Record  # noqa: TC001  # decoding resolves the fields' types
 from engines.latency import LatencyRecord  # noqa: TC001  # as above
-from evaluate.decoding import decoded_from_json
 from evaluate.facts import CalibrationFacts, DatasetFacts, LookalikeFacts  # noqa: TC001  # as above
 from evaluate.ladder import LadderStep  # noqa: TC001  # as above
 from evaluate.maps.cam_agreement import CamAgreement  # noqa: TC001  # as above
@@ -18,6 +17,7 @@ from evaluate.statistics.drift import Drift  # noqa: TC001  # as above
 from evaluate.statistics.operating_point import OperatingPoint  # noqa: TC001  # as above
 from evaluate.statistics.quality import Quality  # noqa: TC001  # as above
 from evaluate.statistics.slices import Slice  # noqa: TC001  # as above
+from export.decoding import decoded_from_json
 from export.errors import ArtifactError
 from export.face_contract import Aggregation  # noqa: TC001  # as above
 from export.sidecar import read_json, write_json

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from calibration.int8_record import Int8Record
 from evaluate.comparison import DEFAULT_STABLE_AUC_DROP, compared_variants
 from evaluate.data_facts import calibration_facts, dataset_facts, shared_digests, validation_facts
-from evaluate.decoding import decoded_from_json
 from evaluate.environment import environment_of_report
 from evaluate.metrics import DEFAULT_THRESHOLD, confusion_at, roc_auc, roc_curve
 from evaluate.record import EngineFile, ReportRecord, ReportSample, VariantResult
 from evaluate.report_warnings import report_warnings
 from evaluate.selection import Outcome, most_telling
+from export.decoding import decoded_from_json
 from export.sidecar import read_artifact
 from export.variant import Precision
 from pruning.record import PruningRecord

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evaluate.scoring.scoring import path_from_root
+from calibration.samples import path_from_root
 from export.errors import ArtifactError, DataError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from calibration.samples import path_from_root
 from evaluate.likeness import THUMBNAIL_SIDE
-from evaluate.scoring.scoring import path_from_root
 from export.errors import ArtifactError, ImageError
 from export.preprocessing import image_from_file
 from export.progress import progress_bar

@@ -31,6 +31,11 @@ class Face:
     score: float = 1.0
     landmarks: tuple[tuple[float, float], ...] = ()
 
+    @property
+    def area(self) -> float:
+        """Area of its box in square pixels."""
+        return self.width * self.height
+
 
 class FaceFinder(Protocol):
     """Finds the faces of a frame."""
@@ -47,3 +52,12 @@ class FaceFinder(Protocol):
             frame: RGB pixels, shape (height, width, 3).
         """
         ...
+
+
+def overlap(one: Face, other: Face) -> float:
+    """Returns the intersection of two boxes over their union, 0 to 1."""
+    width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
+    height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
+    shared = max(width, 0.0) * max(height, 0.0)
+    whole = one.area + other.area - shared
+    return shared / whole if whole > 0 else 0.0

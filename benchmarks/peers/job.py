@@ -8,14 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration.datasets.celeb_df import has_test_list, samples_from_celeb_df
+from calibration.datasets.dataset import samples_from_path
 from calibration.samples import require_both_classes, require_disjoint
 from calibration.sampling import calibration_sample
 from export.model_file import contract_from_toml
 from export.sidecar import write_json
 
 if TYPE_CHECKING:
-    from calibration.datasets.celeb_df import Split
     from calibration.samples import SampleSet
     from export.contract import ModelContract
 
@@ -74,15 +73,14 @@ class Job:
     @cached_property
     def calibration_set(self) -> SampleSet:
         """The images that `build-engines` draws from the same folder with the same seed."""
-        split: Split = "unlisted" if has_test_list(self.calibration) else "all"
-        found = samples_from_celeb_df(self.calibration, split)
+        found = samples_from_path(self.calibration, "calibration")
         require_both_classes(found, "calibration")
         return calibration_sample(found, self.calibration_images, self.seed)
 
     @cached_property
     def test_set(self) -> SampleSet:
         """The images that `evaluate-engines` scores; they share no video and no person with the calibration set."""
-        found = samples_from_celeb_df(self.test, "listed" if has_test_list(self.test) else "all")
+        found = samples_from_path(self.test, "test")
         require_both_classes(found, "test")
         require_disjoint(self.calibration_set, found)
         return found

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from calibration.samples import FacelessVideo  # noqa: TC001  # decoding resolves the fields' types
+from export.decoding import decoded_from_json
+from export.errors import ArtifactError, ContractError, DataError
 from export.face_contract import FaceContract  # noqa: TC001  # as above
+from export.sidecar import read_json, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from calibration.samples import SampleSet
@@ -16,6 +20,9 @@ if TYPE_CHECKING:
 
 RECORD_NAME = "prepared.json"
 MANIFEST_NAME = "manifest.csv"
+# Where `prepare-data` keeps what it needs to go on; without a record beside it, it has not finished.
+WORK_FOLDER = ".prepared"
+_REMEDY = "run prepare-data again"
 
 
 @dataclass(frozen=True)
@@ -45,14 +52,22 @@ def read_prepared(root: Path) -> PreparedRecord | None:
     """Reads the record of a folder; None if it was not made by `prepare-data`.
 
     Raises:
-        DataError: The record is damaged.
+        DataError: The record is damaged, or `prepare-data` has not finished there.
     """
-    raise NotImplementedError
+    path = root / RECORD_NAME
+    if not path.exists():
+        if (root / WORK_FOLDER).is_dir():
+            raise DataError(f"{root} is not complete: prepare-data was interrupted or has failed there; {_REMEDY}")
+        return None
+    try:
+        return decoded_from_json(PreparedRecord, read_json(path))
+    except (ArtifactError, ContractError, ValueError, TypeError) as error:
+        raise DataError(f"{path} is damaged ({error}); {_REMEDY}") from error
 
 
 def write_prepared(root: Path, record: PreparedRecord) -> None:
     """Writes the record atomically."""
-    raise NotImplementedError
+    write_json(root / RECORD_NAME, asdict(record))
 
 
 def require_as_declared(samples: SampleSet, contract: ModelContract) -> None:
@@ -61,4 +76,26 @@ def require_as_declared(samples: SampleSet, contract: ModelContract) -> None:
     Raises:
         DataError: A setting differs; the message names it, both values and the command that makes the faces again.
     """
-    raise NotImplementedError
+    record = read_prepared(samples.root)
+    if record is None or contract.faces is None:
+        return
+    different = [
+        f"{key} = {found!r} where the model file declares {declared!r}"
+        for key, found, declared in _settings(record, contract.faces, contract.video.frames)
+        if found != declared
+    ]
+    if different:
+        raise DataError(
+            f"{samples.root} was prepared with {', '.join(different)}; run: prepare-data SRC {samples.root} --model "
+            "model.toml, or correct the model file"
+        )
+
+
+def _settings(record: PreparedRecord, faces: FaceContract, frames: int) -> Iterator[tuple[str, object, object]]:
+    yield "video.frames", record.frames, frames
+    if record.detector == "none":  # nobody knows how those were cut out
+        return
+    prepared = asdict(record.faces)
+    for key, declared in asdict(faces).items():
+        if key != "no_face":  # decides what is made of a video without faces, not how faces are cut out
+            yield f"faces.{key}", prepared[key], declared

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from calibration.samples import path_from_root
 from evaluate.maps.agreement_sample import agreement_sample
 from evaluate.maps.cam_agreement import agreement_of_maps
 from evaluate.maps.explanation import explain_variants, explained_frames
 from evaluate.maps.gallery import gallery_frames, gallery_of
 from evaluate.maps.masks import mask_of
 from evaluate.maps.source_maps import SourceMaps
-from evaluate.scoring.scoring import path_from_root
 from export.variant import DENSE
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 from calibration.loading import BatchReader
+from calibration.samples import path_from_root
 from evaluate.scoring.resumable_scoring import resumed_frames
 from evaluate.scoring.score_files import write_frame_scores
 from evaluate.scoring.unfinished_scores import UnfinishedScores
@@ -64,7 +65,7 @@ def obtained_frames(session: Session, variant: Variant, engine: Artifact, images
             conditions = runner.conditions
         write_frame_scores(path, scored.frames)
         return {
-            "unreadable": [sample.path.relative_to(samples.root).as_posix() for sample in scored.unreadable],
+            "unreadable": [path_from_root(sample.path, samples.root) for sample in scored.unreadable],
             "lost_videos": sorted(scored.lost_videos),
             "backend": backend_label(session),
             "device": device,

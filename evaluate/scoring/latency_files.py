@@ -10,9 +10,9 @@ import numpy as np
 
 from engines.latency import LatencyRecord
 from engines.latency_measuring import measured_latency
-from evaluate.decoding import decoded_from_json
 from evaluate.scoring.frame_files import backend_label, reader_of_engine
 from evaluate.scoring.scoring import no_readable_image
+from export.decoding import decoded_from_json
 from export.sidecar import Recipe, read_artifact, read_json, sidecar_path, write_json
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ class EvaluationRequest:
 
     Attributes:
         run: Folder that `build-engines` filled.
-        test: Celeb-DF-like folder of labelled faces; with a list of test videos, those of the list are scored.
+        test: Data set of labelled faces; where it has splits, its test split is scored.
         backend: Which engines to run.
         batch_size: Images per inference.
         skip_unreadable: Goes on without images that do not decode, and says so in the report.
@@ -29,13 +29,15 @@ class EvaluationRequest:
         cuda_graphs: Whether a GPU replays each batch size from a CUDA graph.
         gpu: Index of the GPU.
         from_scores: Makes the report from the scores that the run folder has, without running an engine.
-        validation: Folder of labelled faces that thresholds are fitted to; None for the run's calibration images.
+        validation: Data set of labelled faces that thresholds are fitted to; None for the run's calibration images.
         allow_partial: Reports on the videos that every engine has scored alike, if some engine lacks others.
         ladder: Scores every stage from the checkpoint to the engine, too.
         aggregation: What makes a video's score of its frames'; None for what the model file declares.
         accept_lookalikes: Reports although images of the calibration or validation set look like test images.
         limits: limits.toml; None for the limits of the verdict before, or the default ones.
         limit_changes: Single limits that replace those, such as `q8.max_flips=0.01`.
+        test_split: The split to score, `all` for every one; None for the test split.
+        validation_split: The split to fit to, `all` for every one; None for the validation split.
     """
 
     run: Path
@@ -55,6 +57,8 @@ class EvaluationRequest:
     accept_lookalikes: bool = False
     limits: Path | None = None
     limit_changes: tuple[str, ...] = ()
+    test_split: str | None = None
+    validation_split: str | None = None
 
     @property
     def latency_sizes(self) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from calibration.samples import path_from_root
 from evaluate.scores import FrameScore
 from export.errors import BackendError, DataError
 from export.progress import progress_bar
@@ -97,11 +98,6 @@ def scored_batches(
 def frame_score(sample: Sample, logit: float, root: Path) -> FrameScore:
     """Returns what a runner says about a sample, with its path from the data root."""
     return FrameScore(path_from_root(sample.path, root), sample.video, sample.is_fake, logit, sample.frame)
-
-
-def path_from_root(path: Path, root: Path) -> str:
-    """Returns a path relative to the root where it lies under it, else the whole path."""
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def no_readable_image(count: int, root: Path) -> DataError:

@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from calibration.datasets.celeb_df import has_test_list, samples_from_celeb_df
+from calibration.datasets.dataset import samples_from_path
+from calibration.datasets.prepared import require_as_declared
 from calibration.samples import SampleSet, require_both_classes, require_disjoint
 from engines.backend import Backend, backend_from_name
 from engines.run_folder import RunFolder, locked
 from engines.spec import RunSpec, read_spec
 from engines.store import ArtifactStore
 from evaluate.faceless import require_faces, videos_at_half
-from evaluate.scoring.validation import Validation, validation_of_calibration, validation_of_folder
+from evaluate.scoring.validation import Validation, validation_of_calibration, validation_of_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,8 +59,8 @@ def opened_session(request: EvaluationRequest, announce: Callable[[str], None]) 
         ArtifactError: There is no complete run in the folder, or another command works on it.
         BackendError: There is no such backend, its package is missing although engines are to be run, or the run has no
             engines for it.
-        DataError: A class of the test set or of the validation folder is empty, or the test set shares people with
-            the calibration set or that folder.
+        DataError: A data set cannot be read, a class of it is empty, its faces were cut out otherwise than the model
+            file declares, or the test set shares people with the calibration or the validation set.
     """
     run = RunFolder(request.run)
     spec = read_spec(run)
@@ -72,6 +73,7 @@ def opened_session(request: EvaluationRequest, announce: Callable[[str], None]) 
     validation = _validation(request, spec, samples)
     if validation.samples is not None:
         require_faces(spec.contract, validation.samples, "validation")
+    _announce_notes(samples, request, validation, announce)
     if validation.lack and not request.from_scores:
         announce(f"no threshold will be fitted: {validation.lack}")
     with locked(run):
@@ -81,14 +83,25 @@ def opened_session(request: EvaluationRequest, announce: Callable[[str], None]) 
 
 def _validation(request: EvaluationRequest, spec: RunSpec, test: SampleSet) -> Validation:
     if request.validation is not None:
-        return validation_of_folder(request.validation, test)
+        return validation_of_path(request.validation, request.validation_split, test, spec.contract)
     # What another machine scored is taken as it is; its images need not be here.
     return Validation() if request.from_scores else validation_of_calibration(spec)
 
 
+def _announce_notes(
+    test: SampleSet, request: EvaluationRequest, validation: Validation, announce: Callable[[str], None]
+) -> None:
+    told = {f"note: test set: {note}": None for note in test.notes}
+    if request.validation is not None and validation.samples is not None:  # others were told of by build-engines
+        told |= {f"note: validation set: {note}": None for note in validation.samples.notes}
+    for note in told:
+        announce(note)
+
+
 def _labelled_faces(request: EvaluationRequest, spec: RunSpec) -> SampleSet:
-    samples = samples_from_celeb_df(request.test, "listed" if has_test_list(request.test) else "all")
+    samples = samples_from_path(request.test, "test", request.test_split)
     require_both_classes(samples, "test")
+    require_as_declared(samples, spec.contract)
     if spec.calibration is not None:
         require_disjoint(spec.calibration, samples)
     return samples

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from calibration.samples import path_from_root
 from evaluate.scoring.score_files import FRAME_COLUMNS
-from evaluate.scoring.scoring import frame_score, path_from_root
+from evaluate.scoring.scoring import frame_score
 from export.sidecar import write_text
 
 if TYPE_CHECKING:

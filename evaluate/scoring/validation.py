@@ -1,12 +1,13 @@
-"""The labelled images that thresholds are fitted to: a folder of one's own, or the calibration images of the run."""
+"""The labelled images that thresholds are fitted to: a data set of one's own, or the calibration images of the run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from calibration.datasets.celeb_df import has_test_list, samples_from_celeb_df
+from calibration.datasets.dataset import samples_from_path
+from calibration.datasets.prepared import require_as_declared
 from calibration.loading import BatchReader
 from calibration.samples import SampleSet, require_both_classes, require_disjoint
 from calibration.sampling import calibration_sample
@@ -14,6 +15,7 @@ from export.errors import DataError
 
 if TYPE_CHECKING:
     from engines.spec import CalibrationSpec, RunSpec
+    from export.contract import ModelContract
 
 _READ_AT_ONCE = 8
 
@@ -31,15 +33,16 @@ class Validation:
     lack: str = ""
 
 
-def validation_of_folder(folder: Path, test: SampleSet) -> Validation:
-    """Returns the images of a folder laid out as the test set; with a list of test videos, those that are not listed.
+def validation_of_path(path: Path, split: str | None, test: SampleSet, contract: ModelContract) -> Validation:
+    """Returns the images of a data set; where it has splits, those of a split, or what is not for testing.
 
     Raises:
-        DataError: The folder holds no images, or those of one class only, or it shares a video or a person with the
-            test set.
+        DataError: There are no images, or those of one class only, or faces that were cut out otherwise than the model
+            file declares, or it shares a video or a person with the test set.
     """
-    samples = samples_from_celeb_df(folder, _split(folder))
+    samples = samples_from_path(path, "validation", split)
     require_both_classes(samples, "validation")
+    require_as_declared(samples, contract)
     require_disjoint(samples, test, "validation")
     return Validation(samples)
 
@@ -61,15 +64,10 @@ def validation_of_calibration(spec: RunSpec) -> Validation:
 
 
 def _calibration_images(spec: RunSpec, calibration: CalibrationSpec) -> SampleSet:
-    root = Path(calibration.root)
-    found = samples_from_celeb_df(root, _split(root))
+    found = samples_from_path(Path(calibration.source or calibration.root), "calibration", calibration.split or None)
     drawn = calibration_sample(found, calibration.images + calibration.unreadable, calibration.seed)
     if not calibration.unreadable:
         return drawn
     # Which ones did not decode is not written down, and the digest is that of the others.
     reader = BatchReader(drawn.samples, spec.contract.input, _READ_AT_ONCE, skip_unreadable=True, form="uint8")
-    return SampleSet(root, tuple(sample for batch in reader for sample in batch.samples))
-
-
-def _split(folder: Path) -> Literal["unlisted", "all"]:
-    return "unlisted" if has_test_list(folder) else "all"
+    return SampleSet(found.root, tuple(sample for batch in reader for sample in batch.samples))

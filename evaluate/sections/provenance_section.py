@@ -51,8 +51,8 @@ def provenance_lines(record: ReportRecord, number: int) -> list[str]:
 def _data_lines(record: ReportRecord) -> list[str]:
     data, calibration, validation = record.dataset, record.calibration, record.validation
     lines = [
-        f"- Test set: {escaped(data.root)}, {data.videos} videos ({data.fake_videos} fake, {data.real_videos} real), "
-        f"{_frames_text(data)}; sha256 {data.sha256[:16]}.",
+        f"- Test set: {escaped(data.root)}{_split(data)}, {data.videos} videos ({data.fake_videos} fake, "
+        f"{data.real_videos} real), {_frames_text(data)}; sha256 {data.sha256[:16]}.",
         f"- Frames to video: {AGGREGATION_NAMES[record.aggregation]} ({record.aggregation}){_declared(record)}.",
         f"- Left out: {data.unreadable_frames} images that do not decode, {data.lost_videos} videos without a readable "
         "image.",
@@ -79,6 +79,10 @@ def _data_lines(record: ReportRecord) -> list[str]:
 
 def _frames_text(data: DatasetFacts) -> str:
     return f"{data.frames} frames" + (f" with {data.faces} faces" if data.faces > data.frames else "")
+
+
+def _split(data: DatasetFacts) -> str:
+    return f", split {escaped(data.split)}" if data.split else ""
 
 
 def _declared(record: ReportRecord) -> str:

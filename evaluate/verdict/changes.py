@@ -109,6 +109,7 @@ def _of_test_set(record: ReportRecord) -> dict[str, str]:
         "unreadable frames": f"{dataset.unreadable_frames:,}",
         "frames to video": record.aggregation,
         "videos without a face": faceless_text(dataset) or "none",
+        "split": dataset.split or "for testing",
         "partial data": "yes" if record.is_partial else "no",
         **_digests({"contents": dataset.sha256}),
     }

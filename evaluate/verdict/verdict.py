@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from evaluate.decoding import decoded_from_json
 from evaluate.statistics.noninferiority import Grade  # noqa: TC001  # decoding resolves the fields' types
 from evaluate.verdict.limits import LimitsFile, require_in_range
+from export.decoding import decoded_from_json
 from export.errors import ArtifactError
 from export.sidecar import read_json, write_json
 

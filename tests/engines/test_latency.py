@@ -12,7 +12,7 @@ import pytest
 from engines.engine_runner import Query
 from engines.latency import BatchLatency, LatencyRecord, Spread, batch_latency, latency_cautions, spread_of
 from engines.latency import trtexec_percentile as percentile
-from evaluate.decoding import decoded_from_json
+from export.decoding import decoded_from_json
 from export.errors import ArtifactError
 
 

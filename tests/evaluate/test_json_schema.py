@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from evaluate.decoding import decoded_from_json
 from evaluate.json_schema import json_schema
 from evaluate.record import REPORT_SCHEMA, ReportRecord
 from evaluate.verdict.verdict import VERDICT_SCHEMA, Verdict
+from export.decoding import decoded_from_json
 from export.errors import ArtifactError
 from tests.evaluate.int8_reference import int8_reference_record
 from tests.evaluate.latency_reference import latency_reference_record

@@ -80,7 +80,8 @@ def test_only_names_held_by_two_folders_carry_their_folder() -> None:
 
 
 def test_score_files_read_back_bit_for_bit(tmp_path: Path) -> None:
-    frames = (*drawn_frames(6), FrameScore('odd, "name"/0 é.jpg', "odd/v.mp4", False, -1e-40))
+    faces = [FrameScore(f"a/v/3-{face}.png", "a/v.mp4", True, face - 0.5, "3") for face in range(2)]
+    frames = (*drawn_frames(6), *faces, FrameScore('odd, "name"/0 é.jpg', "odd/v.mp4", False, -1e-40))
     scores = video_scores_from_frames(frames, "mean-probability")
     write_frame_scores(tmp_path / "frames.csv", frames)
     write_scores(tmp_path / "scores.csv", scores)
@@ -120,4 +121,10 @@ def test_missing_scores_and_repeated_frames_are_errors(tmp_path: Path) -> None:
         read_scores(tmp_path / "absent.csv")
     (tmp_path / "f.csv").write_text("video,label,logit,frame,path\nv,1,0.5,,p\nv,1,0.6,,p\n")
     with pytest.raises(DataError, match="p is listed twice"):
+        read_frame_scores(tmp_path / "f.csv")
+
+
+def test_scores_of_a_release_without_faces_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("video,label,logit,path\nv,1,0.5,p\n")
+    with pytest.raises(DataError, match=r"expected video,label,logit,frame,path: delete it to have it made again"):
         read_frame_scores(tmp_path / "f.csv")

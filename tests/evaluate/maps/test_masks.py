@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from calibration.datasets.celeb_df import samples_from_celeb_df
+from calibration.samples import path_from_root
 from demo.dataset import make_split, plan_of_split
 from evaluate.maps.masks import mask_of
-from evaluate.scoring.scoring import path_from_root
 from export.contract import InputContract
 from export.errors import DataError
 from export.preprocessing import pixels_from_file
