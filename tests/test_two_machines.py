@@ -296,7 +296,9 @@ def test_a_device_without_calibration_images_fits_no_threshold(
     case = replace(device, out=tmp_path / "run")
     shutil.copytree(device.out, case.out, ignore=shutil.ignore_patterns("validation.*"))
     spec = read_json(case.out / "spec.json")
-    write_json(case.out / "spec.json", {**spec, "calibration": {**spec["calibration"], "root": "/elsewhere"}})
+    write_json(
+        case.out / "spec.json", {**spec, "calibration": {**spec["calibration"], "root": "/elsewhere", "source": ""}}
+    )
     assert case.evaluate(SCORES, "--batch-size", "5") == 0
     assert "no threshold will be fitted: the calibration images are not at /elsewhere; pass" in capsys.readouterr().out
     assert not list(case.out.rglob("validation.*"))

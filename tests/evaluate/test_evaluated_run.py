@@ -329,7 +329,10 @@ def test_videos_are_sliced_by_every_column_that_they_have(run: ScoredRun) -> Non
     videos = sorted({sample.video for sample in run.samples().samples})
     columns = {v: (("method", "none" if "real" in v else "swap"), ("take", v[-5])) for v in videos}
     columns[VIDEO] = (*columns[VIDEO], ("folder", "of its own"))
-    found = replace(run, attributes=columns).evaluated()
+    described = replace(run, attributes=columns)
+    for name in VARIANTS:
+        described.score(name, described.frames(name))
+    found = described.evaluated()
     row = {video.sample: video.attributes for video in found.videos}
     assert row["id2_0001.mp4"] == {"folder": "Celeb-real", "identity": "id2", "method": "none", "take": "1"}
     assert row["00002.mp4"] == {"folder": "YouTube-real", "method": "none", "take": "2"}
