@@ -35,6 +35,16 @@ def aggregation_sentences(record: ReportRecord) -> str:
     return " ".join(sentences)
 
 
+def aggregation_warnings(record: ReportRecord) -> tuple[str, ...]:
+    """Returns the warning that the scores are not those which the model file declares; nothing if they are."""
+    if record.aggregation == record.declared_aggregation:
+        return ()
+    return (
+        f"videos are scored by {record.aggregation}, which --aggregation put in the place of the "
+        f"{record.declared_aggregation} of the model file",
+    )
+
+
 def representative_text(record: ReportRecord) -> str:
     """Names the frame that stands for a video in pictures."""
     if record.aggregation == "max":

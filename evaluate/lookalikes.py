@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from calibration.samples import SampleSet
     from evaluate.scoring.session import Session
+    from evaluate.validation_scores import ValidationScores
 
 _SHOWN = 5
 _AT_ONCE = 16
@@ -48,6 +49,17 @@ def lookalikes(session: Session) -> tuple[LookalikeFacts, ...]:
         if facts.pairs and not session.request.accept_lookalikes:
             raise _refusal(facts)
     return tuple(found)
+
+
+def with_unchecked(
+    found: tuple[LookalikeFacts, ...], session: Session, validation: ValidationScores | None
+) -> tuple[LookalikeFacts, ...]:
+    """Adds that a validation set which another machine scored was not compared, because its images are not here."""
+    calibration = session.spec.calibration
+    is_here = session.validation.samples is not None
+    if validation is None or is_here or (calibration is not None and validation.sha256 == calibration.sha256):
+        return found
+    return (*found, LookalikeFacts("validation", 0, 0, lack="pass --validation where they are"))
 
 
 def _compared(session: Session, purpose: Literal["calibration", "validation"], samples: SampleSet) -> LookalikeFacts:

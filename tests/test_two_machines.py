@@ -334,6 +334,8 @@ def test_a_validation_folder_that_the_device_scored_is_taken_and_checked(
         validation = record_of(back)["validation"]
         assert (validation["root"], validation["is_calibration_set"]) == (str(folder), False)
         assert (validation["fake_videos"], validation["real_videos"]) == (4, 8)
+        told = [(each["purpose"], each["lack"]) for each in record_of(back)["lookalikes"]]
+        assert told == [("calibration", ""), ("validation", "" if options else "pass --validation where they are")]
     engine = read_json(back.out / "engines/q16.onnxruntime.onnx.json")
     assert engine["facts"]["recommended_threshold"]["validation_sha256"] == validation["sha256"]
 
