@@ -16,7 +16,8 @@ Kind = TypeVar("Kind")
 def decoded_from_json(kind: type[Kind], value: object) -> Kind:
     """Builds a `kind` out of parsed JSON.
 
-    Supports dataclasses, tuples of one kind, dicts, string enums, literals, optionals, str, int, float and bool.
+    Supports dataclasses, tuples of one kind or of a fixed length, dicts, string enums, literals, optionals, str, int,
+    float and bool.
 
     Raises:
         ArtifactError: A key is unknown or missing, or a value is of another type; the message names the place.
@@ -32,12 +33,21 @@ def _decoded(kind: Any, value: Any, place: str) -> Any:
         return None if value is None else _decoded(_required_kind(kind), value, place)
     if get_origin(kind) is tuple:
         _require(isinstance(value, list | tuple), place, value, "a list")
-        return tuple(_decoded(get_args(kind)[0], item, f"{place}[{index}]") for index, item in enumerate(value))
+        kinds = _kinds_of_items(kind, value, place)
+        return tuple(_decoded(kinds[index], item, f"{place}[{index}]") for index, item in enumerate(value))
     if get_origin(kind) is dict:
         _require(isinstance(value, dict), place, value, "an object")
         key_kind, item_kind = get_args(kind)
         return {_decoded(key_kind, k, place): _decoded(item_kind, item, f"{place}.{k}") for k, item in value.items()}
     return _decoded_scalar(kind, value, place)
+
+
+def _kinds_of_items(kind: Any, value: Any, place: str) -> tuple[Any, ...]:
+    kinds = get_args(kind)
+    if kinds[-1] is Ellipsis:
+        return kinds[:1] * len(value)
+    _require(len(value) == len(kinds), place, value, f"a list of {len(kinds)}")
+    return kinds
 
 
 def _decoded_dataclass(kind: Any, value: Any, place: str) -> Any:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from export.errors import DataError
 from preparation.alignment import aligned_face
+from preparation.face import largest_first
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +29,9 @@ def chosen_faces(faces: Sequence[Face], contract: FaceContract) -> tuple[Face, .
 
     Of a frame by itself, `consistent` means the largest; for a whole video see `preparation.tracking`.
     """
-    confident = sorted((face for face in faces if face.score >= contract.min_score), key=_area, reverse=True)
+    confident = largest_first(face for face in faces if face.score >= contract.min_score)
     if contract.choice != "all":
-        return tuple(confident[:1])
+        return confident[:1]
     return tuple(face for face in confident if face.area >= contract.min_area * confident[0].area)
 
 
@@ -44,7 +45,7 @@ def crop_of_face(frame: NDArray[np.uint8], face: Face, contract: FaceContract) -
     Raises:
         DataError: The face lies outside of the frame, has no area, or is to be aligned and has no landmarks.
     """
-    if not (face.width > 0 and face.height > 0 and _touches(face, frame.shape[1], frame.shape[0])):
+    if not (face.width > 0 and face.height > 0 and face.is_within(frame.shape[1], frame.shape[0])):
         raise DataError(
             f"the face at left {face.left:g}, top {face.top:g}, {face.width:g} x {face.height:g} pixels lies outside "
             f"of its frame of {frame.shape[1]} x {frame.shape[0]}; check that the boxes belong to this video"
@@ -83,14 +84,6 @@ def _cut_out(frame: NDArray[np.uint8], box: tuple[int, int, int, int]) -> Image.
     crop = Image.new("RGB", (max(1, round((right - left) * shrink)), max(1, round((bottom - top) * shrink))))
     crop.paste(part, (round((inside[0] - left) * shrink), round((inside[1] - top) * shrink)))
     return crop
-
-
-def _touches(face: Face, width: int, height: int) -> bool:
-    return face.left < width and face.top < height and face.left + face.width > 0 and face.top + face.height > 0
-
-
-def _area(face: Face) -> float:
-    return face.area
 
 
 def _rounded(number: float) -> int:

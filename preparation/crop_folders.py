@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"})
 _RESERVED = frozenset({MANIFEST_NAME, RECORD_NAME, WORK_FOLDER})
 _UNSAFE = re.compile(r"[^\w .+=@()-]")
-_LONGEST = 80
+# In letters, each of which takes up to four of the 255 bytes that a name may have.
+_LONGEST = 60
 
 
 def crop_folders(videos: Iterable[str]) -> dict[str, str]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -35,6 +37,16 @@ class Face:
     def area(self) -> float:
         """Area of its box in square pixels."""
         return self.width * self.height
+
+    def is_within(self, width: int, height: int) -> bool:
+        """Returns whether its box covers at least a pixel's breadth of a frame of that size."""
+        across = self.left <= width - 1 and self.left + self.width >= 1
+        return across and self.top <= height - 1 and self.top + self.height >= 1
+
+
+def largest_first(faces: Iterable[Face]) -> tuple[Face, ...]:
+    """Returns faces by the area of their boxes; of equal ones, the first stays first."""
+    return tuple(sorted(faces, key=lambda face: face.area, reverse=True))
 
 
 class FaceFinder(Protocol):

@@ -46,7 +46,7 @@ class OutputFolder:
         """Refuses a folder that is something else.
 
         Raises:
-            DataError: It is a file, holds what this command did not make, or one of it and the source lies in the other.
+            DataError: It is a file, holds what this command did not make, or lies in the source or around it.
         """
         if self.root.exists() and not self.root.is_dir():
             raise DataError(f"{self.root} is a file; choose a folder for the faces")
@@ -105,7 +105,7 @@ class OutputFolder:
         """
         old = read_record(self._path(record.video))
         if old is not None:
-            self.remove(old)
+            self._remove(old)
         write_record(self._path(record.video), record)
         if not record.crops:
             return
@@ -117,14 +117,20 @@ class OutputFolder:
         made.replace(target)
 
     def remove(self, record: VideoRecord) -> None:
-        """Removes a video's crops and its record, and folders that are empty then."""
-        folder = self.root / record.folder
-        for crop in record.crops:
-            (folder / crop.file).unlink(missing_ok=True)
-        self._path(record.video).unlink(missing_ok=True)
+        """Removes a video's crops and its record, and folders that are empty then; not while others are being made."""
+        self._remove(record)
+        folder = (self.root / record.folder).parent
         while folder != self.root and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
             folder = folder.parent
+
+    def _remove(self, record: VideoRecord) -> None:
+        folder = self.root / record.folder
+        for crop in record.crops:
+            (folder / crop.file).unlink(missing_ok=True)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        self._path(record.video).unlink(missing_ok=True)
 
     def _path(self, video: str) -> Path:
         return self._work / "videos" / f"{sha256_of_json(video)[:32]}.json"

@@ -38,9 +38,11 @@ class VideoReader:
             raise VideoError(f"no video at {path}; was it moved after the list was made?")
         if path.stat().st_size == 0:
             raise VideoError(f"{path} is empty; {self.remedy}")
-        with self._opened() as (_, stream):
+        with self._opened() as (container, stream):
             self.pixels = int(stream.codec_context.width * stream.codec_context.height)
             self._stated = int(stream.frames)
+            # That of an AVI counts gaps, too; where several formats share a reader, its name lists them.
+            self._is_exact = container.format.name.startswith("mov,")
         if self.pixels > _MOST_PIXELS:
             raise VideoError(f"{path} has frames of {self.pixels} pixels; expected at most {_MOST_PIXELS}")
 
@@ -65,8 +67,9 @@ class VideoReader:
     def damage(self, length: int) -> str:
         """Returns what was wrong when frames were decoded, `length` of which did; empty if nothing."""
         parts = []
-        if length < self._stated - self._discarded:
-            parts.append(f"{length} of {self._stated - self._discarded} frames decode")
+        expected = self._stated - self._discarded if self._is_exact else 0
+        if length < expected:
+            parts.append(f"{length} of {expected} frames decode")
         if self._undecodable:
             parts.append(f"{self._undecodable} packets do not decode")
         if self._concealed:

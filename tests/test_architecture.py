@@ -60,7 +60,15 @@ def test_a_planted_upward_import_is_caught(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["engines.cli", "evaluate.cli", "evaluate.verdict.cli_grade", "evaluate.verdict.cli_compare", "demo.cli"]
+    "command",
+    [
+        "engines.cli",
+        "evaluate.cli",
+        "evaluate.verdict.cli_grade",
+        "evaluate.verdict.cli_compare",
+        "preparation.cli",
+        "demo.cli",
+    ],
 )
 def test_commands_answer_without_loading_frameworks(command: str) -> None:
     """`--help` and a mistyped option must answer at once, also on a device without torch."""
@@ -68,7 +76,7 @@ def test_commands_answer_without_loading_frameworks(command: str) -> None:
         f"import sys, {command} as command\n"
         "try: command.main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'timm', 'nncf', 'onnx', 'onnxruntime', 'matplotlib'} & set(sys.modules)\n"
+        "heavy = {'torch', 'timm', 'nncf', 'onnx', 'onnxruntime', 'matplotlib', 'av'} & set(sys.modules)\n"
         "sys.exit(', '.join(sorted(heavy)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)

@@ -52,7 +52,7 @@ def media_from_dfdc(root: Path) -> MediaSet:
     media, missing, unlabelled = [], [], []
     for folder in _parts(root):
         entries = _entries(folder)
-        part = folder.resolve().name
+        part = folder.absolute().name
         videos = {video.name: video for video in videos_in(folder, leftovers)}
         missing += [f"{part}/{name}" for name in entries if name not in videos]
         unlabelled += [f"{part}/{name}" for name in videos if name not in entries]
@@ -101,8 +101,11 @@ def _is_metadata(path: Path) -> bool:
 def _is_labels(path: Path) -> bool:
     if not path.is_file():
         return False
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        return tuple(name.strip().lower() for name in next(csv.reader(stream), [])) == _COLUMNS
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+            return tuple(name.strip().lower() for name in next(csv.reader(stream), [])) == _COLUMNS
+    except csv.Error:
+        return False
 
 
 def _entries(folder: Path) -> dict[str, _Entry]:
