@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
@@ -83,5 +84,5 @@ def _stored(path: Path) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return tuple(stored["images"].tolist()), stored["thumbnails"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise ArtifactError(f"{path} holds no thumbnails ({error}); delete it to have them made again") from error
