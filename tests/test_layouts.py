@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import onnx
 
-VARIANTS = ("baseline",)
+VARIANTS = ("baseline", "q16")
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def _media(root: Path, splits: dict[str, str], leftovers: Leftovers) -> Iterator
             for compression, folder in _compressions(method):
                 for video in videos_in(folder, leftovers):
                     number = video.name.partition("_")[0]
-                    split = splits.get(number, "") if "__" not in video.name else ""
+                    split = splits.get(number, "")
                     yield medium_of_video(method.name, compression, video.name, split, video.file, video.images)
 
 
