@@ -81,7 +81,8 @@ def aligned_correlation(first: NDArray[np.float64], second: NDArray[np.float64])
         shift, stretch = shift + stretch * moves[:, :2], stretch * (1 + moves[:, 2:])
         stretch = np.clip(stretch, 1 - _MOST_WARP, 1 + _MOST_WARP)
         shift = np.clip(shift, -_MOST_WARP, _MOST_WARP)
-    return np.minimum(best, 1.0)  # which rounding may exceed
+    likeness: NDArray[np.float64] = np.minimum(best, 1.0)  # which rounding may exceed
+    return likeness
 
 
 def _candidates(thumbnails: NDArray[np.uint8], others: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
