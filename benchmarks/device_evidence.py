@@ -23,6 +23,7 @@ import numpy as np
 from engines.backend import backend_from_name
 from engines.latency_measuring import LatencyConditions
 from engines.run_folder import RunFolder
+from engines.spec import read_spec
 from evaluate.metrics import DEFAULT_THRESHOLD, confusion_at, roc_auc
 from evaluate.scores import video_scores_from_frames
 from evaluate.scoring.latency_files import read_latency
@@ -94,7 +95,7 @@ def _run(arguments: argparse.Namespace, command: str) -> int:
 
 def _row(run: RunFolder, entry: MeasuredEngine) -> dict[str, Any]:
     frames = read_frame_scores(entry.frames.path)
-    scores = video_scores_from_frames(frames)
+    scores = video_scores_from_frames(frames, read_spec(run).contract.video.aggregation)
     counts = confusion_at(DEFAULT_THRESHOLD, scores.is_fake, scores.scores)
     return {
         "engine": {

@@ -93,6 +93,10 @@ class RunFolder:
         """Class-activation maps of a source model."""
         return self.root / "results" / "maps" / f"{source}.npz"
 
+    def thumbnails(self, name: str) -> Path:
+        """Small pictures of the images of a set, such as `test`."""
+        return self.root / "results" / "thumbnails" / f"{name}.npz"
+
 
 @contextmanager
 def locked(run: RunFolder) -> Iterator[None]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from export import __version__
 from export.command import run_command, whole_number
+from export.face_contract import Aggregation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +73,17 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="which split to fit to, all for every one (default: the validation split, or what is not for testing)",
     )
     parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="default: onnxruntime")
+    parser.add_argument(
+        "--aggregation",
+        choices=get_args(Aggregation),
+        help="what makes a video's score of its frames' (default: that of the model file); no engine is run again for "
+        "it",
+    )
+    parser.add_argument(
+        "--accept-lookalikes",
+        action="store_true",
+        help="report although images of the calibration or validation set look like test images",
+    )
     _add_limits(parser.add_argument_group("verdict"))
     _add_split(parser.add_argument_group("device and report on two machines"))
     _add_ladder(parser.add_argument_group("where a loss comes from"))
@@ -103,6 +115,8 @@ def request_from_arguments(arguments: argparse.Namespace) -> EvaluationRequest:
         validation_split=arguments.validation_split,
         allow_partial=arguments.allow_partial,
         ladder=arguments.ladder,
+        aggregation=arguments.aggregation,
+        accept_lookalikes=arguments.accept_lookalikes,
         limits=arguments.limits,
         limit_changes=tuple(arguments.limit),
     )
@@ -191,12 +205,8 @@ def _refuse_what_has_no_effect(parser: argparse.ArgumentParser, arguments: argpa
             "--allow-partial would have no effect: without --from-scores and --skip-unreadable, no engine can lack a "
             "video; leave it out"
         )
-    if arguments.allow_partial and arguments.scores_only:
-        parser.error("--allow-partial would have no effect: --scores-only compares no engines; leave it out")
-    if arguments.scores_only and (arguments.limits or arguments.limit):
-        parser.error("--scores-only gives no verdict; pass the limits with --from-scores later, or to grade-report")
-    if arguments.ladder and arguments.scores_only:
-        parser.error("--ladder is for the report, which --scores-only does not make; pass it with --from-scores later")
+    if arguments.scores_only:
+        _refuse_what_is_for_a_report(parser, arguments)
     if not arguments.from_scores:
         _refuse_what_is_for_a_gpu(parser, arguments)
         return
@@ -210,6 +220,19 @@ def _refuse_what_has_no_effect(parser: argparse.ArgumentParser, arguments: argpa
     idle = [option for option, is_given in given.items() if is_given]
     if idle:
         parser.error(f"--from-scores runs no engine, so {', '.join(idle)} would have no effect; leave it out")
+
+
+def _refuse_what_is_for_a_report(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if arguments.allow_partial:
+        parser.error("--allow-partial would have no effect: --scores-only compares no engines; leave it out")
+    if arguments.limits or arguments.limit:
+        parser.error("--scores-only gives no verdict; pass the limits with --from-scores later, or to grade-report")
+    if arguments.aggregation:
+        parser.error("--scores-only scores frames; pass --aggregation with --from-scores later")
+    if arguments.accept_lookalikes:
+        parser.error("--scores-only compares no images; pass --accept-lookalikes with --from-scores later")
+    if arguments.ladder:
+        parser.error("--ladder is for the report, which --scores-only does not make; pass it with --from-scores later")
 
 
 def _refuse_what_is_for_a_gpu(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

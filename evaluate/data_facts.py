@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evaluate.faceless import policy_of
 from evaluate.facts import CalibrationFacts, DatasetFacts
 from evaluate.record import ValidationFacts
+from evaluate.scores import strongest_faces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from calibration.samples import SampleSet
     from engines.spec import RunSpec
     from evaluate.evaluated import EvaluatedVariant
+    from evaluate.scoring.session import Session
     from evaluate.validation_scores import ValidationScores
 
 _METHOD_NAMES = {
@@ -23,18 +26,24 @@ _METHOD_NAMES = {
 }
 
 
-def dataset_facts(samples: SampleSet, evaluated: Sequence[EvaluatedVariant]) -> DatasetFacts:
+def dataset_facts(session: Session, evaluated: Sequence[EvaluatedVariant]) -> DatasetFacts:
     """Describes the test set, as far as all variants were scored on it."""
-    first = evaluated[0]
+    samples, first = session.samples, evaluated[0]
     fakes = int(first.scored.scores.is_fake.sum())
     return DatasetFacts(
         root=str(samples.root),
         sha256=samples.sha256,
         fake_videos=fakes,
         real_videos=len(first.scored.scores.videos) - fakes,
-        frames=len(first.frame_scores),
+        frames=len(strongest_faces(first.frame_scores)),
         unreadable_frames=_told_by_all(evaluated, "unreadable"),
         lost_videos=_told_by_all(evaluated, "lost_videos"),
+        faces=len(first.frame_scores),
+        faceless_fakes=tuple(sorted(video.video for video in samples.faceless if video.is_fake)),
+        faceless_reals=tuple(sorted(video.video for video in samples.faceless if not video.is_fake)),
+        split=session.request.test_split or "",
+        no_face=policy_of(session.spec.contract),
+        notes=samples.notes,
     )
 
 
@@ -65,6 +74,7 @@ def validation_facts(spec: RunSpec, validation: ValidationScores | None) -> Vali
         fake_videos=fakes,
         real_videos=len(validation.first.videos) - fakes,
         is_calibration_set=spec.calibration is not None and spec.calibration.sha256 == validation.sha256,
+        faceless=len(validation.faceless),
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engines.latency import LatencyRecord
-    from evaluate.scores import FrameScore
+    from evaluate.scores import FrameScore, ScoreSet
     from evaluate.scoring.measuring import MeasuredEngine
     from evaluate.scoring.session import Session
     from evaluate.shared_videos import SharedVideos
@@ -59,7 +59,7 @@ class EvaluatedVariant:
 
 
 def evaluated_variants(session: Session, measured: Sequence[MeasuredEngine]) -> tuple[EvaluatedVariant, ...]:
-    """Averages the frames' scores and gathers what else there is.
+    """Makes the videos' scores of the frames' and gathers what else there is.
 
     Raises:
         ArtifactError: An engine was built from an earlier graph, or an engine's scores are not those of the test set.
@@ -88,8 +88,12 @@ def _evaluated(
     run, variant = session.run, measured.variant
     scores = session.store.obtain(
         run.scores(variant.name),
-        Recipe("scores", {"frames": measured.frames.sha256}, {"aggregation": "mean probability"}),
-        lambda path: _write_video_scores(path, measured.frames.path),
+        Recipe(
+            "scores",
+            {"frames": measured.frames.sha256},
+            {"aggregation": session.aggregation, "at_half": [video.video for video in session.at_half]},
+        ),
+        lambda path: _write_video_scores(session, path, measured.frames.path),
         30_000,
     )
     engines = current_engines(run, session.spec, variant, graph)
@@ -97,7 +101,7 @@ def _evaluated(
     fresh = {b: a for b, a in stored.items() if a and a.recipe.parents.get("engine") == engines[b].sha256}
     frames = shared.frames(frames)
     return EvaluatedVariant(
-        scored=_scored(variant, scores, frames, shared),
+        scored=_scored(session, variant, scores, frames, shared),
         engine=measured.engine,
         graph=graph,
         frames=measured.frames,
@@ -111,15 +115,21 @@ def _evaluated(
     )
 
 
-def _scored(variant: Variant, scores: Artifact, frames: tuple[FrameScore, ...], shared: SharedVideos) -> ScoredVariant:
+def _scored(
+    session: Session, variant: Variant, scores: Artifact, frames: tuple[FrameScore, ...], shared: SharedVideos
+) -> ScoredVariant:
     if not shared.is_partial:
         return ScoredVariant(variant, read_scores(scores.path), scores.sha256)
-    # Averaged again, because a video is named with its folder only where that is needed among those that are left.
+    # Made again, because a video is named with its folder only where that is needed among those that are left.
     digest = sha256_of_json([scores.sha256, sorted(shared.videos)])
-    return ScoredVariant(variant, video_scores_from_frames(frames), digest)
+    return ScoredVariant(variant, _video_scores(session, frames), digest)
 
 
-def _write_video_scores(path: Path, frames: Path) -> Mapping[str, Any]:
-    scores = video_scores_from_frames(read_frame_scores(frames))
+def _video_scores(session: Session, frames: tuple[FrameScore, ...]) -> ScoreSet:
+    return video_scores_from_frames(frames, session.aggregation, session.at_half)
+
+
+def _write_video_scores(session: Session, path: Path, frames: Path) -> Mapping[str, Any]:
+    scores = _video_scores(session, read_frame_scores(frames))
     write_scores(path, scores)
     return {"videos": len(scores.videos)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from evaluate.metrics import DEFAULT_THRESHOLD, roc_auc
-from evaluate.scores import video_scores_from_frames
+from evaluate.scores import strongest_faces, video_scores_from_frames
 from export.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from calibration.samples import FacelessVideo
     from evaluate.scores import FrameScore, ScoreSet
+    from export.face_contract import Aggregation
 
 Stage = Literal["checkpoint", "pruned", "ONNX", "graph", "engine"]
 
@@ -59,8 +61,15 @@ class StageScores:
     frames: tuple[FrameScore, ...]
 
 
-def ladder_from_scores(stages: Sequence[StageScores]) -> tuple[LadderStep, ...]:
+def ladder_from_scores(
+    stages: Sequence[StageScores], aggregation: Aggregation, at_half: Sequence[FacelessVideo] = ()
+) -> tuple[LadderStep, ...]:
     """Compares each stage with the one before.
+
+    Args:
+        stages: From the checkpoint on.
+        aggregation: What makes a video's score of its frames'; see `evaluate.aggregation`.
+        at_half: Videos without a face, which every stage scores 0.5.
 
     Raises:
         DataError: There is no stage, two stages are not of the same frames and labels, or a class is missing.
@@ -70,8 +79,9 @@ def ladder_from_scores(stages: Sequence[StageScores]) -> tuple[LadderStep, ...]:
     steps: list[LadderStep] = []
     before: tuple[ScoreSet, NDArray[np.float64]] | None = None
     for scores in stages:
-        frames = sorted(scores.frames, key=lambda frame: frame.path)
-        videos, logits = video_scores_from_frames(frames), np.array([frame.logit for frame in frames])
+        frames = strongest_faces(scores.frames)
+        videos = video_scores_from_frames(frames, aggregation, at_half)
+        logits = np.array([frame.logit for frame in frames])
         auc = roc_auc(videos.is_fake, videos.scores)
         if before is None:
             steps.append(LadderStep(scores.stage, scores.runner, auc, 0.0, 0, None))

@@ -45,7 +45,10 @@ def ladder_of_variants(session: Session, evaluated: Sequence[EvaluatedVariant]) 
         SignoffError: An image does not decode here.
     """
     stages = _Stages(session, evaluated)
-    return {entry.scored.variant.name: ladder_from_scores(stages.of(entry)) for entry in evaluated}
+    return {
+        entry.scored.variant.name: ladder_from_scores(stages.of(entry), session.aggregation, session.at_half)
+        for entry in evaluated
+    }
 
 
 class _Stages:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from evaluate.evaluated import evaluated_variants
 from evaluate.evaluated_run import evaluated_run
 from evaluate.ladder_stages import ladder_of_variants
+from evaluate.lookalikes import lookalikes, with_unchecked
 from evaluate.maps.gallery import gallery_samples
 from evaluate.maps.visual_evidence import visual_evidence
 from evaluate.recommended_threshold import recommend_thresholds
@@ -49,11 +50,16 @@ def evaluate_engines(request: EvaluationRequest, announce: Callable[[str], None]
     """
     with opened_session(request, announce or (lambda _: None)) as session:
         criteria = _criteria(session)  # a mistake in the limits is told before any engine runs
+        alike = lookalikes(session)
         measured = stored_engines(session) if request.from_scores else measured_engines(session)
-        run = evaluated_run(evaluated_variants(session, measured), session.samples)
+        run = evaluated_run(session, evaluated_variants(session, measured))
         ladders = ladder_of_variants(session, run.variants) if request.ladder else {}
         evidence = visual_evidence(session, run.variants, _gallery(run.variants))
-        record = _with_evidence(report_record(session, run, evidence.explanation), evidence, ladders)
+        record = _with_evidence(
+            report_record(session, run, evidence.explanation, with_unchecked(alike, session, run.validation)),
+            evidence,
+            ladders,
+        )
         recommend_thresholds(run)
         return _reported(session, record, criteria)
 

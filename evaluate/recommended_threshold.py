@@ -15,6 +15,8 @@ RECOMMENDED_THRESHOLD = "recommended_threshold"
 def recommend_thresholds(run: EvaluatedRun) -> None:
     """Writes each variant's refitted threshold into the facts of the engine that was scored.
 
+    A threshold is for the scores that it was fitted to, so it goes with what made those of the frames' scores.
+
     Without a validation set, or where no threshold was found, a sidecar keeps what it says.
 
     Raises:
@@ -28,6 +30,7 @@ def recommend_thresholds(run: EvaluatedRun) -> None:
             recommended = {
                 "value": refitted.threshold,
                 "origin": refitted.origin,
+                "aggregation": run.aggregation,
                 "validation_sha256": run.validation.sha256,
             }
             amended_artifact(entry.engine, {RECOMMENDED_THRESHOLD: recommended})

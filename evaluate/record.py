@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from calibration.int8_record import Int8Record  # noqa: TC001  # decoding resolves the fields' types
 from engines.latency import LatencyRecord  # noqa: TC001  # as above
-from evaluate.facts import CalibrationFacts, DatasetFacts  # noqa: TC001  # as above
+from evaluate.facts import CalibrationFacts, DatasetFacts, LookalikeFacts  # noqa: TC001  # as above
 from evaluate.ladder import LadderStep  # noqa: TC001  # as above
 from evaluate.maps.cam_agreement import CamAgreement  # noqa: TC001  # as above
 from evaluate.maps.cam_method import CamMethod  # noqa: TC001  # as above
@@ -20,6 +20,7 @@ from evaluate.statistics.quality import Quality  # noqa: TC001  # as above
 from evaluate.statistics.slices import Slice  # noqa: TC001  # as above
 from export.decoding import decoded_from_json
 from export.errors import ArtifactError
+from export.face_contract import Aggregation  # noqa: TC001  # as above
 from export.sidecar import read_json, write_json
 from pruning.record import PruningRecord  # noqa: TC001  # as above
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from evaluate.statistics.operating_point import ThresholdOrigin
 
-REPORT_SCHEMA = 5
+REPORT_SCHEMA = 6
 BYTES_PER_MIB = 1 << 20
 BASELINE = "baseline"
 
@@ -73,12 +74,14 @@ class Video:
         is_fake: Its label.
         cluster: What it is resampled with; see `evaluate.statistics.clusters`.
         attributes: What slices are made by, such as `folder` -> `YouTube-real`.
+        has_face: Whether it was scored; without a face, its score is 0.5 by every variant.
     """
 
     sample: str
     is_fake: bool
     cluster: str
     attributes: dict[str, str]
+    has_face: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class ValidationFacts:
         fake_videos: Number of fake videos.
         real_videos: Number of real videos.
         is_calibration_set: Whether they are what INT8 was calibrated on.
+        faceless: Number of videos in which no face was found; they get what those of the test set get.
     """
 
     root: str
@@ -98,6 +102,7 @@ class ValidationFacts:
     fake_videos: int
     real_videos: int
     is_calibration_set: bool
+    faceless: int = 0
 
 
 @dataclass(frozen=True)
@@ -259,6 +264,9 @@ class ReportRecord:
         gallery: Videos with pictures, for the page.
         is_partial: Whether videos are missing for some variant, which `--allow-partial` let pass.
         digests: Name of an artifact that all variants share, such as `checkpoint` -> sha256.
+        aggregation: What makes a video's score of its frames'; see `evaluate.aggregation`.
+        declared_aggregation: What the model file declares; another one where `--aggregation` replaced it.
+        lookalikes: Whether images that something was chosen by look like test images, one entry per set.
         schema_version: Version of this layout.
     """
 
@@ -280,6 +288,9 @@ class ReportRecord:
     gallery: tuple[GallerySample, ...] = ()
     is_partial: bool = False
     digests: dict[str, str] = field(default_factory=dict)
+    aggregation: Aggregation = "mean-probability"
+    declared_aggregation: Aggregation = "mean-probability"
+    lookalikes: tuple[LookalikeFacts, ...] = ()
     schema_version: int = REPORT_SCHEMA
 
     @property

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engines.run_folder import RunFolder
     from evaluate.evaluated import EvaluatedVariant
     from evaluate.evaluated_run import EvaluatedRun
+    from evaluate.facts import LookalikeFacts
     from evaluate.maps.explanation import Explanation, ScoredVariant
     from evaluate.record import PrecisionName, VariantStatistics
     from evaluate.scoring.session import Session
@@ -38,7 +39,9 @@ _PRECISION_NAMES: dict[Precision, PrecisionName] = {
 }
 
 
-def report_record(session: Session, run: EvaluatedRun, explanation: Explanation) -> ReportRecord:
+def report_record(
+    session: Session, run: EvaluatedRun, explanation: Explanation, lookalikes: tuple[LookalikeFacts, ...] = ()
+) -> ReportRecord:
     """Returns the record that report.json holds."""
     results = [_variant_result(session, entry, run.statistics, explanation) for entry in run.variants]
     architecture = session.spec.contract.architecture
@@ -48,7 +51,7 @@ def report_record(session: Session, run: EvaluatedRun, explanation: Explanation)
         architecture=architecture,
         threshold=DEFAULT_THRESHOLD,
         stable_auc_drop=DEFAULT_STABLE_AUC_DROP,
-        dataset=dataset_facts(session.samples, run.variants),
+        dataset=dataset_facts(session, run.variants),
         calibration=calibration_facts(session.spec),
         environment=environment_of_report(entry.frames for entry in run.variants),
         variants=compared_variants(results),
@@ -58,6 +61,9 @@ def report_record(session: Session, run: EvaluatedRun, explanation: Explanation)
         validation=validation_facts(session.spec, run.validation),
         is_partial=any(entry.left_out for entry in run.variants),
         digests=shared_digests(session.spec, session.samples, run.validation),
+        aggregation=session.aggregation,
+        declared_aggregation=session.spec.contract.video.aggregation,
+        lookalikes=lookalikes,
     )
 
 

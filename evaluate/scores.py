@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluate.aggregation import aggregated_score, scores_from_logits
 from export.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
+
+    from calibration.samples import FacelessVideo
+    from export.face_contract import Aggregation
+
+FACELESS_SCORE = 0.5
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,14 @@ class FrameScore:
         video: The video it was cut from, as `folder/name`.
         is_fake: Its label.
         logit: The runner's output; sigmoid(logit) is the score.
+        frame: What it shares with the other faces of the same frame; empty if it is the frame's only one.
     """
 
     path: str
     video: str
     is_fake: bool
     logit: float
+    frame: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,9 @@ class VideoScore:
     Attributes:
         sample: Name of the video, with its folder only where two folders hold that name.
         is_fake: Its label.
-        score: Mean over its frames of sigmoid(logit), in [0, 1]; 1 is fake.
-        path: The frame whose score is nearest to `score`, which stands for the video in the report.
+        score: What `evaluate.aggregation` makes of its frames, in [0, 1]; 1 is fake.
+        path: The frame whose score is nearest to `score`, which stands for the video in the report; empty for a video
+            without a face.
     """
 
     sample: str
@@ -68,23 +76,41 @@ class ScoreSet:
         return np.array([video.score for video in self.videos], dtype=np.float64)
 
 
-def scores_from_logits(logits: Sequence[float] | NDArray[np.floating]) -> NDArray[np.float64]:
-    """Returns sigmoid(logits), which does not overflow for any finite logit."""
-    return np.exp(-np.logaddexp(0.0, -np.asarray(logits, dtype=np.float64)))
+def video_scores_from_frames(
+    frames: Iterable[FrameScore], aggregation: Aggregation, at_half: Iterable[FacelessVideo] = ()
+) -> ScoreSet:
+    """Makes one score of each video's frames.
 
-
-def video_scores_from_frames(frames: Iterable[FrameScore]) -> ScoreSet:
-    """Averages the frames' scores per video.
+    Args:
+        frames: One logit per face; the largest of a frame's faces is the frame's.
+        aggregation: What makes one of the frames' scores; see `evaluate.aggregation`.
+        at_half: Videos without a face, which get 0.5.
 
     Raises:
-        DataError: Frames of one video carry different labels.
+        DataError: Frames of one video carry different labels, or a video without a face has some.
     """
     frames_of_video: dict[str, list[FrameScore]] = defaultdict(list)
-    for frame in frames:
+    for frame in strongest_faces(frames):
         frames_of_video[frame.video].append(frame)
-    samples = sample_names_from_videos(frames_of_video)
-    videos = [_video_score(samples[video], members) for video, members in frames_of_video.items()]
+    faceless = {video.video: video.is_fake for video in at_half}
+    both = sorted(faceless.keys() & frames_of_video.keys())
+    if both:
+        raise DataError(f"{both[0]} is listed as a video without a face, but has frames; prepare the data set again")
+    samples = sample_names_from_videos([*frames_of_video, *faceless])
+    videos = [_video_score(samples[video], members, aggregation) for video, members in frames_of_video.items()]
+    videos += [VideoScore(samples[video], is_fake, FACELESS_SCORE, "") for video, is_fake in faceless.items()]
     return ScoreSet(tuple(sorted(videos, key=lambda video: video.sample)))
+
+
+def strongest_faces(frames: Iterable[FrameScore]) -> tuple[FrameScore, ...]:
+    """Returns one face per frame, that of the largest logit and of equals the first by path, sorted by frame."""
+    strongest: dict[tuple[str, str, str], FrameScore] = {}
+    for face in frames:
+        key = (face.video, face.frame, "" if face.frame else face.path)
+        other = strongest.get(key)
+        if other is None or (-face.logit, face.path) < (-other.logit, other.path):
+            strongest[key] = face
+    return tuple(strongest[key] for key in sorted(strongest))
 
 
 def sample_names_from_videos(videos: Iterable[str]) -> dict[str, str]:
@@ -98,12 +124,12 @@ def _name_of_video(video: str) -> str:
     return video.rsplit("/", 1)[-1]
 
 
-def _video_score(sample: str, frames: list[FrameScore]) -> VideoScore:
+def _video_score(sample: str, frames: list[FrameScore], aggregation: Aggregation) -> VideoScore:
     labels = {frame.is_fake for frame in frames}
     if len(labels) != 1:
         raise DataError(f"the frames of {frames[0].video} are labelled both real and fake; a video has one label")
-    scores = scores_from_logits([frame.logit for frame in frames]).tolist()
-    # fsum is exact, so the score does not depend on the order in which the frames were read.
-    mean = math.fsum(scores) / len(scores)
-    distances = [(abs(score - mean), frame.path) for score, frame in zip(scores, frames, strict=True)]
-    return VideoScore(sample, labels.pop(), mean, min(distances)[1])
+    logits = [frame.logit for frame in frames]
+    video = aggregated_score(logits, aggregation)
+    scores = scores_from_logits(logits).tolist()
+    distances = [(abs(score - video), frame.path) for score, frame in zip(scores, frames, strict=True)]
+    return VideoScore(sample, labels.pop(), video, min(distances)[1])

@@ -37,12 +37,13 @@ def most_telling(
 ) -> tuple[VideoScore, ...]:
     """Returns at most `count` samples of an outcome, the most confident decision first, ties by name.
 
-    Called fake (right or wrong): highest score first. Called real: lowest score first.
+    Called fake (right or wrong): highest score first. Called real: lowest score first. Videos without a face tell
+    nothing about an engine, and have nothing to show.
     """
     members = [
         video
         for video in scores.videos
-        if video.is_fake == outcome.is_fake and (video.score >= threshold) == outcome.is_called_fake
+        if video.path and video.is_fake == outcome.is_fake and (video.score >= threshold) == outcome.is_called_fake
     ]
     sign = -1.0 if outcome.is_called_fake else 1.0
     return tuple(sorted(members, key=lambda video: (sign * video.score, video.sample))[:count])

@@ -52,15 +52,15 @@ def shared_videos(
         ArtifactError: A score is not of the test set, or of another label.
     """
     wanted: defaultdict[str, set[str]] = defaultdict(set)
-    known = {path_from_root(s.path, samples.root): (s.video, s.is_fake) for s in samples.samples}
-    for path, (video, _) in known.items():
+    known = {path_from_root(s.path, samples.root): (s.video, s.is_fake, s.frame) for s in samples.samples}
+    for path, (video, *_) in known.items():
         if path not in unreadable:
             wanted[video].add(path)
     left_out: dict[str, set[str]] = {}
     for variant, frames in frames_of.items():
         has: defaultdict[str, set[str]] = defaultdict(set)
         for frame in frames:
-            if known.get(frame.path) != (frame.video, frame.is_fake):
+            if known.get(frame.path) != (frame.video, frame.is_fake, frame.frame):
                 raise ArtifactError(
                     f"{variant} has a score of {frame.path} of {frame.video}, labelled {int(frame.is_fake)}, which "
                     f"{samples.root} does not hold so; delete its scores and score it again"

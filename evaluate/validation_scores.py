@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from calibration.datasets.celeb_df import identities_of_video
 from calibration.samples import require_disjoint
+from evaluate.faceless import faceless_of_facts, videos_at_half
 from evaluate.scores import video_scores_from_frames
 from evaluate.scoring.score_files import read_frame_scores
 from export.errors import ArtifactError, DataError
@@ -14,9 +14,10 @@ from export.errors import ArtifactError, DataError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from calibration.samples import SampleSet
+    from calibration.samples import FacelessVideo
     from evaluate.evaluated import EvaluatedVariant
     from evaluate.scores import FrameScore, ScoreSet
+    from evaluate.scoring.session import Session
     from export.sidecar import Artifact
 
 
@@ -28,11 +29,13 @@ class ValidationScores:
         sha256: Digest of names, labels and contents of the set.
         root: Where it lay when it was scored.
         of_variant: Variant -> scores, those of all variants in the same order.
+        faceless: Videos of the set that have no face.
     """
 
     sha256: str
     root: str
     of_variant: Mapping[str, ScoreSet]
+    faceless: tuple[FacelessVideo, ...] = ()
 
     @property
     def first(self) -> ScoreSet:
@@ -46,14 +49,14 @@ class _Origins:
     identities: frozenset[str]
 
 
-def validation_of_variants(evaluated: Sequence[EvaluatedVariant], test: SampleSet) -> ValidationScores | None:
+def validation_of_variants(session: Session, evaluated: Sequence[EvaluatedVariant]) -> ValidationScores | None:
     """Returns every variant's scores of the validation set; None if there is none."""
     artifacts = {e.scored.variant.name: e.validation for e in evaluated if e.validation is not None}
-    return validation_scores(artifacts, test) if artifacts else None
+    return validation_scores(session, artifacts) if artifacts else None
 
 
-def validation_scores(artifacts: Mapping[str, Artifact], test: SampleSet) -> ValidationScores:
-    """Reads the scores of one validation set by every variant and averages them per video.
+def validation_scores(session: Session, artifacts: Mapping[str, Artifact]) -> ValidationScores:
+    """Reads the scores of one validation set by every variant and makes the videos' scores of them.
 
     Raises:
         ArtifactError: Two variants were not scored on the same images.
@@ -68,10 +71,16 @@ def validation_scores(artifacts: Mapping[str, Artifact], test: SampleSet) -> Val
                 f"{artifacts[variant].path} and {first.path} hold scores of different images; delete both and score "
                 "all engines on one machine"
             )
+    faceless = faceless_of_facts(first.facts)
+    at_half = videos_at_half(session.spec.contract, faceless)
     scores = ValidationScores(
         sha256=first.recipe.parents["validation"],
         root=str(first.facts["root"]),
-        of_variant={variant: video_scores_from_frames(frames) for variant, frames in frames_of.items()},
+        of_variant={
+            variant: video_scores_from_frames(frames, session.aggregation, at_half)
+            for variant, frames in frames_of.items()
+        },
+        faceless=faceless,
     )
     fakes, videos = int(scores.first.is_fake.sum()), len(scores.first.videos)
     if fakes in (0, videos):
@@ -79,17 +88,10 @@ def validation_scores(artifacts: Mapping[str, Artifact], test: SampleSet) -> Val
             f"{videos - fakes} real and {fakes} fake videos of the validation set {scores.root} have scores; a "
             "threshold needs both classes: check the images that do not decode"
         )
-    names = frozenset(video for video, _, _ in content)
-    require_disjoint(_Origins(names, _identities(first, names)), test, "validation")
+    videos_of_set = frozenset(video for video, *_ in content)
+    require_disjoint(_Origins(videos_of_set, frozenset(first.facts["identities"])), session.samples, "validation")
     return scores
 
 
-def _identities(scores: Artifact, videos: frozenset[str]) -> frozenset[str]:
-    if "identities" in scores.facts:
-        return frozenset(scores.facts["identities"])
-    # Scores of a release that knew only names as those of Celeb-DF, which tell.
-    return frozenset(person for video in videos for person in identities_of_video(video))
-
-
-def _content(frames: tuple[FrameScore, ...]) -> frozenset[tuple[str, str, bool]]:
-    return frozenset((frame.video, frame.path, frame.is_fake) for frame in frames)
+def _content(frames: tuple[FrameScore, ...]) -> frozenset[tuple[str, str, str, bool]]:
+    return frozenset((frame.video, frame.frame, frame.path, frame.is_fake) for frame in frames)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluate.aggregation import scores_from_logits
 from evaluate.metrics import DEFAULT_THRESHOLD
 from evaluate.record import BASELINE, VariantStatistics
-from evaluate.scores import scores_from_logits
 from evaluate.statistics.auc_interval import auc_differences, auc_estimates, require_better_than_chance
 from evaluate.statistics.drift import drift_from_scores
 from evaluate.statistics.operating_point import fitted_threshold, operating_point

@@ -46,7 +46,8 @@ def _precisions(stated: Stated, key: str) -> object:
 
 def _threshold(stated: Stated, key: str) -> object:
     inner = stated.inner(key)
-    return [inner.number("value"), inner.text("origin"), inner.text("validation_sha256")]
+    aggregation = [inner.text("aggregation")] if "aggregation" in inner else []
+    return [inner.number("value"), inner.text("origin"), inner.text("validation_sha256"), *aggregation]
 
 
 _FACTS: dict[str, dict[str, Reader]] = {
@@ -78,6 +79,8 @@ _FACTS: dict[str, dict[str, Reader]] = {
         "machine": Stated.text,
         "root": Stated.text,
         "identities": Stated.texts,
+        "faceless_fakes": Stated.texts,
+        "faceless_reals": Stated.texts,
     },
     "onnx": {"int8": _optional_part},
     "weights": {"pruning": _optional_part},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 
 from engines.run_folder import RunFolder, locked
+from evaluate.verdict.cli_compare import main as compare_reports
 from export.sidecar import read_json, sha256_of_file, sha256_of_json, sidecar_path, write_json
 from tests.celeb_df_tree import write_tree
 from tests.signoff_run import GRADED, SignoffCase, write_case
@@ -212,6 +215,46 @@ def test_edited_results_are_refused(name: str, returned: SignoffCase, capsys: py
     assert name.removesuffix(".json") in refused(returned, REPORT, capsys=capsys)
 
 
+def test_another_aggregation_is_a_matter_of_the_report(
+    returned: SignoffCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert returned.evaluate(REPORT) in GRADED
+    shutil.copytree(returned.out, tmp_path / "before")
+    frames = returned.out / "results/q16/frames.onnxruntime.csv"
+    scored = frames.stat().st_mtime_ns
+    assert returned.evaluate(REPORT, "--aggregation", "max") in GRADED
+    assert frames.stat().st_mtime_ns == scored
+    record = record_of(returned)
+    assert (record["aggregation"], record["declared_aggregation"]) == ("max", "mean-probability")
+    logits: dict[str, list[float]] = {}
+    for row in csv.DictReader(frames.read_text(encoding="utf-8").splitlines()):
+        logits.setdefault(row["video"].rpartition("/")[2], []).append(float(row["logit"]))
+    q16 = record["variants"][1]["statistics"]["scores"]
+    assert q16 == pytest.approx([1 / (1 + np.exp(-max(logits[video["sample"]]))) for video in record["videos"]])
+    told = "The model file declares mean-probability; --aggregation replaced it."
+    for name in ("report.md", "report.html"):
+        assert told in (returned.out / "report" / name).read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert compare_reports([str(tmp_path / "before"), str(returned.out)]) == 0
+    out = capsys.readouterr().out
+    assert "a video's score is mean-probability in A and max in B" in out
+    assert re.search(r"test set +frames to video +mean-probability +max", out)
+
+
+def test_calibration_images_are_compared_with_the_test_images_where_they_are(returned: SignoffCase) -> None:
+    assert returned.evaluate(REPORT) in GRADED
+    (compared,) = record_of(returned)["lookalikes"]
+    assert (compared["purpose"], compared["pairs"], compared["lack"]) == ("calibration", 0, "")
+    assert compared["images"] > 0
+    spec = read_json(returned.out / "spec.json")
+    elsewhere = {**spec["calibration"], "root": "/elsewhere", "source": "/elsewhere"}
+    write_json(returned.out / "spec.json", {**spec, "calibration": elsewhere})
+    assert returned.evaluate(REPORT) in GRADED
+    told = "Whether calibration images look like test images was not checked: the calibration images are not at"
+    for name in ("report.md", "report.html"):
+        assert told in (returned.out / "report" / name).read_text(encoding="utf-8")
+
+
 def left_out_of_q16(case: SignoffCase) -> str:
     """As if an image had not decoded on the machine that scored q16: its line is gone, and the sidecar says so."""
     path = case.out / "results/q16/frames.onnxruntime.csv"
@@ -253,7 +296,9 @@ def test_a_device_without_calibration_images_fits_no_threshold(
     case = replace(device, out=tmp_path / "run")
     shutil.copytree(device.out, case.out, ignore=shutil.ignore_patterns("validation.*"))
     spec = read_json(case.out / "spec.json")
-    write_json(case.out / "spec.json", {**spec, "calibration": {**spec["calibration"], "root": "/elsewhere"}})
+    write_json(
+        case.out / "spec.json", {**spec, "calibration": {**spec["calibration"], "root": "/elsewhere", "source": ""}}
+    )
     assert case.evaluate(SCORES, "--batch-size", "5") == 0
     assert "no threshold will be fitted: the calibration images are not at /elsewhere; pass" in capsys.readouterr().out
     assert not list(case.out.rglob("validation.*"))
@@ -289,6 +334,8 @@ def test_a_validation_folder_that_the_device_scored_is_taken_and_checked(
         validation = record_of(back)["validation"]
         assert (validation["root"], validation["is_calibration_set"]) == (str(folder), False)
         assert (validation["fake_videos"], validation["real_videos"]) == (4, 8)
+        told = [(each["purpose"], each["lack"]) for each in record_of(back)["lookalikes"]]
+        assert told == [("calibration", ""), ("validation", "" if options else "pass --validation where they are")]
     engine = read_json(back.out / "engines/q16.onnxruntime.onnx.json")
     assert engine["facts"]["recommended_threshold"]["validation_sha256"] == validation["sha256"]
 

@@ -60,7 +60,7 @@ def comparison_of_frames(reference: Sequence[FrameScore], candidate: Sequence[Fr
     """
     if [frame.path for frame in reference] != [frame.path for frame in candidate]:
         raise DataError("the scores are of other images than those of FP32; delete the benchmark's folder")
-    fp32, own = video_scores_from_frames(reference), video_scores_from_frames(candidate)
+    fp32, own = (video_scores_from_frames(frames, "mean-probability") for frames in (reference, candidate))
     is_fake = fp32.is_fake
     resampled = [(roc_auc(is_fake[k], fp32.scores[k]), roc_auc(is_fake[k], own.scores[k])) for k in _draws(is_fake)]
     reference_aucs, own_aucs = np.array(resampled).T

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from evaluate.aggregation_text import aggregation_sentences
+from evaluate.faceless_text import faceless_names, faceless_text
 from evaluate.latency_comparison import latency_settings, rows_at
+from evaluate.lookalike_text import lookalike_lines
 from evaluate.number_text import (
     correlation_text,
     decibel_text,
@@ -126,13 +129,17 @@ def _environment() -> Environment:
         "threshold": "{:.4g}".format,
     }
     environment.globals |= {
+        "aggregation_sentences": aggregation_sentences,
         "agreements": agreements,
+        "faceless_names": faceless_names,
+        "faceless_text": faceless_text,
         "frozen_threshold": frozen_threshold,
         "grade_text": grade_text,
         "latency_settings": latency_settings,
         "limit_bound": limit_bound,
         "limit_name": limit_name,
         "limit_value": limit_value,
+        "lookalike_lines": lookalike_lines,
         "main_reason": main_reason,
         "mask_agreements": mask_agreements,
         "page_warnings": page_warnings,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from evaluate.faceless import facts_of_faceless
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -58,5 +60,5 @@ def images_of_validation(session: Session, variant: Variant) -> LabelledImages |
         run.validation(variant.name, backend),
         run.unfinished_validation(variant.name, backend),
         f"{variant.name} on the validation set",
-        {"root": str(samples.root), "identities": sorted(samples.identities)},
+        {"root": str(samples.root), "identities": sorted(samples.identities), **facts_of_faceless(samples)},
     )

@@ -11,6 +11,8 @@ from engines.latency_measuring import LatencyConditions
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from export.face_contract import Aggregation
+
 
 @dataclass(frozen=True)
 class EvaluationRequest:
@@ -30,6 +32,8 @@ class EvaluationRequest:
         validation: Data set of labelled faces that thresholds are fitted to; None for the run's calibration images.
         allow_partial: Reports on the videos that every engine has scored alike, if some engine lacks others.
         ladder: Scores every stage from the checkpoint to the engine, too.
+        aggregation: What makes a video's score of its frames'; None for what the model file declares.
+        accept_lookalikes: Reports although images of the calibration or validation set look like test images.
         limits: limits.toml; None for the limits of the verdict before, or the default ones.
         limit_changes: Single limits that replace those, such as `q8.max_flips=0.01`.
         test_split: The split to score, `all` for every one; None for the test split.
@@ -49,6 +53,8 @@ class EvaluationRequest:
     validation: Path | None = None
     allow_partial: bool = False
     ladder: bool = False
+    aggregation: Aggregation | None = None
+    accept_lookalikes: bool = False
     limits: Path | None = None
     limit_changes: tuple[str, ...] = ()
     test_split: str | None = None

@@ -1,7 +1,7 @@
 """The CSV files in which scores are kept; metrics, report and verdict are derived from them.
 
-    scores.csv  sample,label,score,path   one line per video
-    frames.csv  video,label,logit,path    one line per frame
+    scores.csv  sample,label,score,path         one line per video; the path is empty where it has no face
+    frames.csv  video,label,logit,frame,path    one line per face; the frame is empty where it has no other face
 
 Label 1 is fake and 0 is real. Numbers are written so that they read back bit for bit.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VIDEO_COLUMNS = ("sample", "label", "score", "path")
-FRAME_COLUMNS = ("video", "label", "logit", "path")
+FRAME_COLUMNS = ("video", "label", "logit", "frame", "path")
 
 
 def write_scores(path: Path, scores: ScoreSet) -> None:
@@ -51,7 +51,7 @@ def read_scores(path: Path) -> ScoreSet:
 
 def write_frame_scores(path: Path, frames: Iterable[FrameScore]) -> None:
     """Writes the frames' logits atomically."""
-    rows = [(frame.video, int(frame.is_fake), repr(frame.logit), frame.path) for frame in frames]
+    rows = [(frame.video, int(frame.is_fake), repr(frame.logit), frame.frame, frame.path) for frame in frames]
     _write_rows(path, FRAME_COLUMNS, rows)
 
 
@@ -59,13 +59,13 @@ def read_frame_scores(path: Path) -> tuple[FrameScore, ...]:
     """Reads what `write_frame_scores` wrote.
 
     Raises:
-        DataError: As for `read_scores`; here it is the frame's path that must be unique.
+        DataError: As for `read_scores`; here it is the image's path that must be unique.
     """
     frames = []
     seen: set[str] = set()
-    for place, (video, label, number, frame) in _read_rows(path, FRAME_COLUMNS):
-        _require_new(place, frame, seen)
-        frames.append(FrameScore(frame, video, _is_fake(place, label), _number(place, number)))
+    for place, (video, label, number, frame, image) in _read_rows(path, FRAME_COLUMNS):
+        _require_new(place, image, seen)
+        frames.append(FrameScore(image, video, _is_fake(place, label), _number(place, number), frame))
     return tuple(frames)
 
 
@@ -86,7 +86,9 @@ def _read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[s
         try:
             header = next(reader, [])
             if tuple(header) != tuple(columns):
-                raise DataError(f"{path}: columns {','.join(header)}; expected {','.join(columns)}")
+                raise DataError(
+                    f"{path}: columns {','.join(header)}; expected {','.join(columns)}: delete it to have it made again"
+                )
             for row in reader:
                 place = f"{path}:{reader.line_num}"
                 if len(row) != len(columns):

@@ -58,7 +58,7 @@ def frame_scores_from_runner(runner: Runner, reader: BatchReader, root: Path, la
         ImageError: An image does not decode and the reader does not skip those.
     """
     frames = [
-        FrameScore(path_from_root(sample.path, root), sample.video, sample.is_fake, logit)
+        frame_score(sample, logit, root)
         for samples, logits in scored_batches(partial(map, runner.infer), reader, label)
         for sample, logit in zip(samples, logits, strict=True)
     ]
@@ -93,6 +93,11 @@ def scored_batches(
             yield samples, logits.tolist()
     if ahead:
         raise BackendError(f"the engine returned no logits for the last {len(ahead)} batches")
+
+
+def frame_score(sample: Sample, logit: float, root: Path) -> FrameScore:
+    """Returns what a runner says about a sample, with its path from the data root."""
+    return FrameScore(path_from_root(sample.path, root), sample.video, sample.is_fake, logit, sample.frame)
 
 
 def no_readable_image(count: int, root: Path) -> DataError:

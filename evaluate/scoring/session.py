@@ -13,12 +13,15 @@ from engines.backend import Backend, backend_from_name
 from engines.run_folder import RunFolder, locked
 from engines.spec import RunSpec, read_spec
 from engines.store import ArtifactStore
+from evaluate.faceless import require_faces, videos_at_half
 from evaluate.scoring.validation import Validation, validation_of_calibration, validation_of_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from calibration.samples import FacelessVideo
     from evaluate.scoring.request import EvaluationRequest
+    from export.face_contract import Aggregation
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,16 @@ class Session:
     store: ArtifactStore
     announce: Callable[[str], None]
     validation: Validation = field(default_factory=Validation)
+
+    @property
+    def aggregation(self) -> Aggregation:
+        """What makes a video's score of its frames'."""
+        return self.request.aggregation or self.spec.contract.video.aggregation
+
+    @property
+    def at_half(self) -> tuple[FacelessVideo, ...]:
+        """Videos of the test set that every engine scores 0.5, because they have no face."""
+        return videos_at_half(self.spec.contract, self.samples.faceless)
 
 
 @contextmanager
@@ -56,7 +69,10 @@ def opened_session(request: EvaluationRequest, announce: Callable[[str], None]) 
     if not request.from_scores:
         backend.versions()  # a missing package is told before anything else is done
     samples = _labelled_faces(request, spec)
+    require_faces(spec.contract, samples, "test")
     validation = _validation(request, spec, samples)
+    if validation.samples is not None:
+        require_faces(spec.contract, validation.samples, "validation")
     _announce_notes(samples, request, validation, announce)
     if validation.lack and not request.from_scores:
         announce(f"no threshold will be fitted: {validation.lack}")

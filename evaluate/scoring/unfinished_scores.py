@@ -1,8 +1,8 @@
 """Scores of a run that is not over: written batch by batch, so that a run that was cut short goes on where it stopped.
 
     recipe,<key>
-    video,label,logit,path      one line per frame, in the order of the test set; the logit is empty where the image
-                                does not decode
+    video,label,logit,frame,path    one line per face, in the order of the test set; the logit is empty where the image
+                                    does not decode
 
 A run goes on at the boundary of a batch. Every batch then holds the images that it would have held in an undisturbed
 run, and its logits are the same to the last bit.
@@ -18,8 +18,8 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from calibration.samples import path_from_root
-from evaluate.scores import FrameScore
 from evaluate.scoring.score_files import FRAME_COLUMNS
+from evaluate.scoring.scoring import frame_score
 from export.sidecar import write_text
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from calibration.samples import Sample
+    from evaluate.scores import FrameScore
 
 
 @dataclass(frozen=True)
@@ -77,30 +78,26 @@ class UnfinishedScores:
         for sample, row in zip(samples, rows, strict=False):
             if len(row) != len(FRAME_COLUMNS):
                 return
-            video, label, number, path = row
+            video, label, number, *place = row
             logit = _logit(number)
-            if (video, label, path) != self._description(sample) or (logit is None and number):
+            if (video, label, *place) != self._description(sample) or (logit is None and number):
                 return
             yield ScoredSample(sample, logit)
 
     def _lines(self, scored: Iterable[ScoredSample]) -> str:
         rows = []
         for entry in scored:
-            video, label, path = self._description(entry.sample)
-            rows.append((video, label, "" if entry.logit is None else repr(entry.logit), path))
+            video, label, *place = self._description(entry.sample)
+            rows.append((video, label, "" if entry.logit is None else repr(entry.logit), *place))
         return _text(rows)
 
-    def _description(self, sample: Sample) -> tuple[str, str, str]:
-        return sample.video, str(int(sample.is_fake)), path_from_root(sample.path, self._root)
+    def _description(self, sample: Sample) -> tuple[str, str, str, str]:
+        return sample.video, str(int(sample.is_fake)), sample.frame, path_from_root(sample.path, self._root)
 
 
 def frames_of(scored: Iterable[ScoredSample], root: Path) -> tuple[FrameScore, ...]:
     """Returns the frames whose images decode, with paths relative to the data root."""
-    return tuple(
-        FrameScore(path_from_root(entry.sample.path, root), entry.sample.video, entry.sample.is_fake, entry.logit)
-        for entry in scored
-        if entry.logit is not None
-    )
+    return tuple(frame_score(entry.sample, entry.logit, root) for entry in scored if entry.logit is not None)
 
 
 def _end_of_last_full_batch(known: Sequence[ScoredSample], batch_size: int) -> int:

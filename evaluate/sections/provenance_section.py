@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evaluate.aggregation_text import AGGREGATION_NAMES
+from evaluate.faceless_text import faceless_names, faceless_text
+from evaluate.lookalike_text import lookalike_lines
 from evaluate.sections.markdown_table import escaped, markdown_table
 from export.variant import DENSE
 
 if TYPE_CHECKING:
-    from evaluate.record import ReportRecord, VariantResult
+    from evaluate.facts import DatasetFacts
+    from evaluate.record import ReportRecord, ValidationFacts, VariantResult
 
 
 def engine_lines(record: ReportRecord, number: int) -> list[str]:
@@ -47,11 +51,15 @@ def provenance_lines(record: ReportRecord, number: int) -> list[str]:
 def _data_lines(record: ReportRecord) -> list[str]:
     data, calibration, validation = record.dataset, record.calibration, record.validation
     lines = [
-        f"- Test set: {escaped(data.root)}, {data.videos} videos ({data.fake_videos} fake, {data.real_videos} real), "
-        f"{data.frames} frames; sha256 {data.sha256[:16]}.",
+        f"- Test set: {escaped(data.root)}{_split(data)}, {data.videos} videos ({data.fake_videos} fake, "
+        f"{data.real_videos} real), {_frames_text(data)}; sha256 {data.sha256[:16]}.",
+        f"- Frames to video: {AGGREGATION_NAMES[record.aggregation]} ({record.aggregation}){_declared(record)}.",
         f"- Left out: {data.unreadable_frames} images that do not decode, {data.lost_videos} videos without a readable "
         "image.",
     ]
+    if data.faceless:
+        lines.append(f"- No face found: {faceless_text(data)}: {escaped(faceless_names(data))}.")
+    lines += [f"- Note on the test set: {escaped(note)}" for note in data.notes]
     if calibration:
         lines.append(
             f"- Calibration set: {escaped(calibration.root)}, {calibration.images} images ({calibration.fake_images} "
@@ -63,9 +71,33 @@ def _data_lines(record: ReportRecord) -> list[str]:
     if validation:
         lines.append(
             f"- Validation set: {escaped(validation.root)}, {validation.fake_videos + validation.real_videos} videos "
-            f"({validation.fake_videos} fake, {validation.real_videos} real); sha256 {validation.sha256[:16]}."
+            f"({validation.fake_videos} fake, {validation.real_videos} real){_faceless(validation, record)}; sha256 "
+            f"{validation.sha256[:16]}."
         )
-    return lines
+    return lines + [f"- {escaped(line)}" for line in lookalike_lines(record.lookalikes)]
+
+
+def _frames_text(data: DatasetFacts) -> str:
+    return f"{data.frames} frames" + (f" with {data.faces} faces" if data.faces > data.frames else "")
+
+
+def _split(data: DatasetFacts) -> str:
+    return f", split {escaped(data.split)}" if data.split else ""
+
+
+def _declared(record: ReportRecord) -> str:
+    declared = record.declared_aggregation
+    return "" if declared == record.aggregation else f"; the model file declares {declared}"
+
+
+def _faceless(validation: ValidationFacts, record: ReportRecord) -> str:
+    if not validation.faceless:
+        return ""
+    return (
+        f", {validation.faceless} more without a face"
+        if record.dataset.no_face != "half"
+        else (f", {validation.faceless} of them without a face and scored 0.5")
+    )
 
 
 def _digest_lines(record: ReportRecord) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from evaluate.aggregation_text import aggregation_sentences
 from evaluate.number_text import percent_text
 from evaluate.sections.interval_section import with_statistics
 from evaluate.sections.markdown_table import escaped, image_link, markdown_table
@@ -29,8 +30,7 @@ def quality_lines(record: ReportRecord, number: int) -> list[str]:
         f"## {number}. Metrics of Videos and Frames",
         "### Videos",
         "",
-        "A video's score is the mean of its frames' fake probabilities. The AUCs and decisions of the "
-        "other sections are those of videos, too.",
+        f"{aggregation_sentences(record)} The AUCs and decisions of the other sections are those of videos, too.",
         "",
         *_table(videos),
         "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evaluate.aggregation_text import AGGREGATION_NAMES, representative_text
 from evaluate.record import BASELINE
 from evaluate.sections.markdown_table import escaped, image_link, markdown_table
 from evaluate.selection import DEFAULT_COUNT, Outcome
@@ -75,7 +76,7 @@ MEANING: Mapping[CamMethod, str] = {
 
 def _explanation(record: ReportRecord, legend: str | None) -> list[str]:
     lines = [
-        "Samples are videos. The score under an image is the mean of its frames' fake probabilities; "
+        f"Samples are videos. The score under an image is {AGGREGATION_NAMES[record.aggregation]}; "
         f"{record.threshold:g} and above is called fake. Resolved fakes and false positives are ranked from the "
         "highest score, missed fakes and confirmed reals from the lowest, ties by name. "
         "N/A: the variant has no further sample of that outcome.",
@@ -83,10 +84,9 @@ def _explanation(record: ReportRecord, legend: str | None) -> list[str]:
     if record.heatmap_limit is not None:
         lines += [
             "",
-            "Each image is the frame whose score is nearest to its video's, under the class-activation map of the "
-            f"PyTorch network that the engine was made from. {MEANING[record.heatmap_method]} Red adds to fake, blue "
-            "to real, and the bare face to neither. All heatmaps share one scale, saturated at a contribution of "
-            f"±{record.heatmap_limit:.3g}.",
+            f"Each image is {representative_text(record)}, under the class-activation map of the PyTorch network that the "
+            f"engine was made from. {MEANING[record.heatmap_method]} Red adds to fake, blue to real, and the bare face "
+            f"to neither. All heatmaps share one scale, saturated at a contribution of ±{record.heatmap_limit:.3g}.",
         ]
     if record.heatmap_obstacle:
         lines += ["", f"There are no heatmaps: {escaped(record.heatmap_obstacle)}."]

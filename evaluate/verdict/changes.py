@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evaluate.faceless_text import faceless_text
 from evaluate.number_text import milliseconds_text, percent_text
 from evaluate.record import BASELINE
 from evaluate.verdict.exact_grading import deciding_latency
@@ -54,6 +55,11 @@ def cautions_between(one: StoredReport, other: StoredReport) -> tuple[str, ...]:
     cautions = []
     if one.record.dataset.sha256 != other.record.dataset.sha256:
         cautions.append("the test sets differ, so differences of their figures say little about the engines")
+    if one.record.aggregation != other.record.aggregation:
+        cautions.append(
+            f"a video's score is {one.record.aggregation} in A and {other.record.aggregation} in B, so differences of "
+            "their figures are not those of the engines alone"
+        )
     for report in (one, other):
         if report.verdict is None and any(variant.name != BASELINE for variant in report.record.variants):
             cautions.append(f"{report.folder} was never graded: run grade-report")
@@ -101,6 +107,9 @@ def _of_test_set(record: ReportRecord) -> dict[str, str]:
         "videos": f"{dataset.fake_videos:,} fake, {dataset.real_videos:,} real",
         "frames": f"{dataset.frames:,}",
         "unreadable frames": f"{dataset.unreadable_frames:,}",
+        "frames to video": record.aggregation,
+        "videos without a face": faceless_text(dataset) or "none",
+        "split": dataset.split or "for testing",
         "partial data": "yes" if record.is_partial else "no",
         **_digests({"contents": dataset.sha256}),
     }

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from calibration.datasets.celeb_df import samples_from_celeb_df
+from calibration.samples import SampleSet
 from engines.backend import backend_from_name
 from engines.run_folder import RunFolder
 from engines.spec import EngineSpec, RunSpec
 from engines.store import ArtifactStore
 from evaluate.evaluated import evaluated_variants
 from evaluate.evaluated_run import evaluated_run
+from evaluate.faceless import facts_of_faceless
 from evaluate.scores import FrameScore
 from evaluate.scoring.frame_files import FRAMES_KIND
 from evaluate.scoring.request import EvaluationRequest
@@ -26,11 +28,12 @@ from export.variant import variant_from_name
 from tests.detectors import contract_for_tests
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from calibration.samples import SampleSet
+    from calibration.samples import FacelessVideo
     from evaluate.evaluated_run import EvaluatedRun
+    from export.face_contract import Aggregation
 
 BACKEND = "onnxruntime"
 VARIANTS = ("baseline", "q16", "q8")
@@ -46,6 +49,9 @@ class ScoredRun:
         validation: The validation set's folder.
         spec: What the run was built from.
         told: What was announced.
+        faceless: Videos without a face, by the set they belong to.
+        attributes: Video of the test set -> what it can be sliced by.
+        aggregation: What `--aggregation` asks for.
     """
 
     root: Path
@@ -53,18 +59,28 @@ class ScoredRun:
     validation: Path
     spec: RunSpec
     told: list[str]
+    faceless: Mapping[str, tuple[FacelessVideo, ...]] = field(default_factory=dict)
+    attributes: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    aggregation: Aggregation | None = None
 
     @property
     def folder(self) -> RunFolder:
         return RunFolder(self.root)
 
+    def samples(self, role: str = "test") -> SampleSet:
+        found = samples_from_celeb_df(self.test if role == "test" else self.validation)
+        described = tuple(replace(each, attributes=self.attributes.get(each.video, ())) for each in found.samples)
+        return SampleSet(found.root, described, self.faceless.get(role, ()))
+
     def session(self, validation: Validation | None = None, allow_partial: bool = False) -> Session:
         return Session(
-            EvaluationRequest(self.root, self.test, from_scores=True, allow_partial=allow_partial),
+            EvaluationRequest(
+                self.root, self.test, from_scores=True, allow_partial=allow_partial, aggregation=self.aggregation
+            ),
             self.folder,
             self.spec,
             backend_from_name(BACKEND),
-            samples_from_celeb_df(self.test),
+            self.samples(),
             ArtifactStore(self.spec.contract.network_json(), announce=self.told.append),
             self.told.append,
             validation or Validation(),
@@ -73,11 +89,11 @@ class ScoredRun:
     def evaluated(self, validation: Validation | None = None, allow_partial: bool = False) -> EvaluatedRun:
         """Does what `--from-scores` does before it draws and writes."""
         session = self.session(validation, allow_partial)
-        return evaluated_run(evaluated_variants(session, stored_engines(session)), session.samples)
+        return evaluated_run(session, evaluated_variants(session, stored_engines(session)))
 
     def frames(self, variant: str, role: str = "test") -> tuple[FrameScore, ...]:
         """Draws a variant's scores: fakes tend to score higher, and the variants resemble each other."""
-        samples = samples_from_celeb_df(self.test if role == "test" else self.validation)
+        samples = self.samples(role)
         common, own = np.random.default_rng(len(samples.samples)), np.random.default_rng([1, len(variant)])
         return tuple(
             FrameScore(
@@ -93,7 +109,7 @@ class ScoredRun:
         self, variant: str, frames: Sequence[FrameScore], role: str = "test", unreadable: Sequence[str] = ()
     ) -> Path:
         """Writes scores of a variant's engine as a command would have written them."""
-        samples = samples_from_celeb_df(self.test if role == "test" else self.validation)
+        samples = self.samples(role)
         path = self.folder.frames(variant, BACKEND) if role == "test" else self.folder.validation(variant, BACKEND)
         engine = self.folder.engine(variant, BACKEND, ".onnx")
         write_scored(path, frames, {"engine": digest_of(engine), role: samples.sha256}, self.spec, samples, unreadable)
@@ -127,6 +143,8 @@ def write_scored(
             "simulation": "",
             "notes": [],
             "root": str(samples.root),
+            "identities": sorted(samples.identities),
+            **facts_of_faceless(samples),
         }
 
     make_artifact(path, Recipe(FRAMES_KIND, parents, {"contract": spec.contract.network_json()}), write)

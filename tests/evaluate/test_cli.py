@@ -37,6 +37,11 @@ def test_options_reach_the_request() -> None:
     assert (plain.validation, plain.allow_partial) == (None, False)
     assert request_from_arguments(parsed_arguments([*PATHS, "--skip-unreadable", "--allow-partial"])).allow_partial
     assert not request_from_arguments(parsed_arguments(PATHS)).ladder
+    assert (plain.aggregation, plain.accept_lookalikes) == (None, False)
+    for option in (("--from-scores",), ()):
+        asked = [*PATHS, *option, "--aggregation", "mean-logit", "--accept-lookalikes"]
+        other = request_from_arguments(parsed_arguments(asked))
+        assert (other.aggregation, other.accept_lookalikes) == ("mean-logit", True)
     assert request_from_arguments(parsed_arguments([*PATHS, "--from-scores", "--ladder"])).ladder
 
 
@@ -56,6 +61,9 @@ def test_options_reach_the_request() -> None:
         (("--allow-partial",), "--allow-partial would have no effect: without --from-scores and --skip-unreadable"),
         (("--scores-only", "--skip-unreadable", "--allow-partial"), "--scores-only compares no engines"),
         (("--from-scores", "--skip-unreadable"), "so --skip-unreadable would have no effect"),
+        (("--aggregation", "median"), "invalid choice: 'median'"),
+        (("--scores-only", "--aggregation", "max"), "--scores-only scores frames; pass --aggregation with"),
+        (("--scores-only", "--accept-lookalikes"), "--scores-only compares no images; pass --accept-lookalikes with"),
         (("--scores-only", "--ladder"), "--ladder is for the report, which --scores-only does not make"),
     ],
 )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from calibration.datasets.celeb_df import samples_from_celeb_df
+from evaluate.aggregation import aggregated_score
 from evaluate.data_facts import dataset_facts, validation_facts
 from evaluate.report_warnings import report_warnings
+from evaluate.scores import video_scores_from_frames
 from evaluate.scoring.score_files import read_frame_scores, read_scores
 from evaluate.scoring.validation import Validation
 from export.errors import ArtifactError, DataError
+from export.face_contract import Aggregation
 from export.sidecar import Recipe, sidecar_path
 from tests.evaluate.scored_run import BACKEND, VARIANTS, ScoredRun, digest_of, write_faces, write_file, write_scored_run
 
@@ -111,7 +114,7 @@ def test_videos_that_one_variant_lacks_are_refused_or_left_out_everywhere(
         assert list(statistics.scores) == [score[video.sample] for video in found.videos]
         assert statistics.auc.value == pytest.approx(roc_auc_score(labels, statistics.scores), abs=1e-12)
         assert statistics.frame_quality.samples == 58
-    facts = dataset_facts(run.session().samples, found.variants)
+    facts = dataset_facts(run.session(), found.variants)
     assert (facts.fake_videos, facts.real_videos, facts.frames) == (11, 18, 58)
     assert any("q16: 1 videos lack scores" in warning for warning in warnings_of(run, allow_partial=True))
 
@@ -138,7 +141,7 @@ def test_images_that_decode_nowhere_are_missed_by_no_variant(run: ScoredRun) -> 
         run.score(name, lacking_an_image(run.frames(name)), unreadable=[path])
     found = run.evaluated()
     assert len(found.videos) == 30
-    facts = dataset_facts(run.session().samples, found.variants)
+    facts = dataset_facts(run.session(), found.variants)
     assert (facts.frames, facts.unreadable_frames, facts.lost_videos) == (59, 1, 0)
     assert warnings_of(run)[-1] == f"1 images did not decode and were left out, such as {path}"
 
@@ -320,3 +323,52 @@ def test_frames_are_in_the_same_order_for_all(run: ScoredRun) -> None:
     assert len(paths) == 1
     stored = read_frame_scores(run.folder.frames("q8", BACKEND))
     assert np.array_equal(sorted(f.path for f in stored), sorted(next(iter(paths))))
+
+
+def test_videos_are_sliced_by_every_column_that_they_have(run: ScoredRun) -> None:
+    videos = sorted({sample.video for sample in run.samples().samples})
+    columns = {v: (("method", "none" if "real" in v else "swap"), ("take", v[-5])) for v in videos}
+    columns[VIDEO] = (*columns[VIDEO], ("folder", "of its own"))
+    described = replace(run, attributes=columns)
+    for name in VARIANTS:
+        described.score(name, described.frames(name))
+    found = described.evaluated()
+    row = {video.sample: video.attributes for video in found.videos}
+    assert row["id2_0001.mp4"] == {"folder": "Celeb-real", "identity": "id2", "method": "none", "take": "1"}
+    assert row["00002.mp4"] == {"folder": "YouTube-real", "method": "none", "take": "2"}
+    assert row["id4_id5_0001.mp4"]["folder"] == "of its own"
+    parts = {(part.attribute, part.value): part for part in found.statistics["q8"].slices}
+    assert {("folder", "Celeb-real"), ("method", "none"), ("method", "swap"), ("take", "0")} <= parts.keys()
+    labels = np.array([video.is_fake for video in found.videos])
+    scores = np.array(found.statistics["q8"].scores)
+    taken = np.array([video.attributes["take"] == "0" for video in found.videos])
+    assert parts["take", "0"].auc == pytest.approx(roc_auc_score(labels[taken], scores[taken]), abs=1e-12)
+
+
+@pytest.mark.parametrize("aggregation", get_args(Aggregation))
+def test_another_aggregation_needs_no_other_scores_of_frames(aggregation: Aggregation, run: ScoredRun) -> None:
+    run.evaluated()
+    before = run.folder.frames("q8", BACKEND).stat().st_mtime_ns
+    asked = replace(run, aggregation=aggregation)
+    found = asked.evaluated()
+    assert found.aggregation == aggregation
+    assert run.folder.frames("q8", BACKEND).stat().st_mtime_ns == before
+    for name in VARIANTS:
+        frames = read_frame_scores(run.folder.frames(name, BACKEND))
+        expected = {
+            video.rpartition("/")[2]: aggregated_score([f.logit for f in frames if f.video == video], aggregation)
+            for video in {frame.video for frame in frames}
+        }
+        assert {video.sample: video.score for video in read_scores(run.folder.scores(name)).videos} == expected
+        assert list(found.statistics[name].scores) == [expected[video.sample] for video in found.videos]
+        assert found.validation is not None
+        validation = read_frame_scores(run.folder.validation(name, BACKEND))
+        fitted_to = video_scores_from_frames(validation, aggregation)
+        assert found.validation.of_variant[name] == fitted_to
+
+
+def test_a_score_of_another_face_of_the_frame_is_not_the_test_sets(run: ScoredRun) -> None:
+    frames = run.frames("q8")
+    run.score("q8", [replace(frames[0], frame="17"), *frames[1:]])
+    with pytest.raises(ArtifactError, match=r"q8 has a score of .*delete its scores and score it again"):
+        run.evaluated()

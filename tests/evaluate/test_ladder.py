@@ -7,7 +7,8 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from evaluate.ladder import StageScores, ladder_from_scores, logit_sqnr_db
+from evaluate.ladder import LadderStep, StageScores, logit_sqnr_db
+from evaluate.ladder import ladder_from_scores as ladder_by
 from evaluate.scores import FrameScore
 from export.errors import DataError
 
@@ -27,6 +28,10 @@ def stage(name: str, logits: np.ndarray, order: np.ndarray | None = None) -> Sta
     ]
     frames = frames if order is None else [frames[i] for i in order]
     return StageScores(name, f"runner of {name}", tuple(frames))  # type: ignore[arg-type]
+
+
+def ladder_from_scores(stages: list[StageScores]) -> tuple[LadderStep, ...]:
+    return ladder_by(stages, "mean-probability")
 
 
 def drawn_logits(seed: int) -> list[np.ndarray]:

@@ -40,6 +40,7 @@ def test_every_engine_recommends_its_own_threshold(run: ScoredRun) -> None:
         assert engine_of(run, name).facts[RECOMMENDED_THRESHOLD] == {
             "value": evaluated.statistics[name].at("refitted").threshold,  # type: ignore[union-attr]
             "origin": "refitted",
+            "aggregation": "mean-probability",
             "validation_sha256": evaluated.validation.sha256,  # type: ignore[union-attr]
         }
     assert len({engine_of(run, name).facts[RECOMMENDED_THRESHOLD]["value"] for name in VARIANTS}) == 3

@@ -59,7 +59,7 @@ def test_the_json_is_readable_without_this_program() -> None:
     assert q8["confusion"] == {"tp": 339, "tn": 2, "fp": 176, "fn": 1}
     assert q8["comparison"]["status"] == "Degraded"
     assert q8["samples"]["false_negatives"][0]["sample"] == "id10_id11_0001.mp4"
-    assert plain["schema_version"] == 5
+    assert plain["schema_version"] == 6
 
 
 def set_in(*keys: Any, value: object) -> Callable[[dict[str, Any]], None]:
@@ -75,7 +75,7 @@ def set_in(*keys: Any, value: object) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (set_in("schema_version", value=99), "schema_version 99; expected 5"),
+        (set_in("schema_version", value=99), "schema_version 99; expected 6"),
         (set_in("threshold", value="0.5"), r"ReportRecord\.threshold is '0\.5'; expected float"),
         (set_in("threshold", value=float("nan")), "threshold is 'nan'; expected a finite number"),
         (set_in("comment", value=1), r"unknown keys \['comment'\]"),

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from evaluate.aggregation import scores_from_logits
 from evaluate.scores import (
     FrameScore,
     ScoreSet,
     VideoScore,
     sample_names_from_videos,
-    scores_from_logits,
     video_scores_from_frames,
 )
 from evaluate.scoring.score_files import read_frame_scores, read_scores, write_frame_scores, write_scores
@@ -48,7 +48,7 @@ def test_videos_get_the_mean_of_their_frames_and_the_frame_nearest_to_it(seed: i
         own = {frame.path: float(expit(frame.logit)) for frame in frames if frame.video == video}
         mean = sum(own.values()) / len(own)
         expected[video.split("/")[1]] = mean, sorted(own, key=lambda path: (abs(own[path] - mean), path))[0]
-    scores = video_scores_from_frames(frames)
+    scores = video_scores_from_frames(frames, "mean-probability")
     assert [video.sample for video in scores.videos] == sorted(expected)
     assert [video.path for video in scores.videos] == [expected[video.sample][1] for video in scores.videos]
     assert scores.scores.tolist() == pytest.approx([expected[video.sample][0] for video in scores.videos], abs=1e-12)
@@ -58,18 +58,20 @@ def test_videos_get_the_mean_of_their_frames_and_the_frame_nearest_to_it(seed: i
 def test_the_order_of_frames_changes_no_bit_of_the_scores() -> None:
     frames = drawn_frames(4)
     shuffled = random.Random(5).sample(frames, len(frames))
-    assert video_scores_from_frames(shuffled) == video_scores_from_frames(frames)
+    assert video_scores_from_frames(shuffled, "mean-probability") == video_scores_from_frames(
+        frames, "mean-probability"
+    )
 
 
 def test_frames_equally_near_the_mean_are_ordered_by_name() -> None:
     frames = [FrameScore(f"a/v/{name}.jpg", "a/v.mp4", True, logit) for name, logit in (("b", 1.0), ("a", -1.0))]
-    assert video_scores_from_frames(frames).videos[0].path == "a/v/a.jpg"
+    assert video_scores_from_frames(frames, "mean-probability").videos[0].path == "a/v/a.jpg"
 
 
 def test_a_video_with_two_labels_is_refused() -> None:
     frames = [FrameScore(f"a/v/{label}.jpg", "a/v.mp4", label, 0.0) for label in (True, False)]
     with pytest.raises(DataError, match=r"a/v\.mp4 are labelled both"):
-        video_scores_from_frames(frames)
+        video_scores_from_frames(frames, "mean-probability")
 
 
 def test_only_names_held_by_two_folders_carry_their_folder() -> None:
@@ -78,8 +80,9 @@ def test_only_names_held_by_two_folders_carry_their_folder() -> None:
 
 
 def test_score_files_read_back_bit_for_bit(tmp_path: Path) -> None:
-    frames = (*drawn_frames(6), FrameScore('odd, "name"/0 é.jpg', "odd/v.mp4", False, -1e-40))
-    scores = video_scores_from_frames(frames)
+    faces = [FrameScore(f"a/v/3-{face}.png", "a/v.mp4", True, face - 0.5, "3") for face in range(2)]
+    frames = (*drawn_frames(6), *faces, FrameScore('odd, "name"/0 é.jpg', "odd/v.mp4", False, -1e-40))
+    scores = video_scores_from_frames(frames, "mean-probability")
     write_frame_scores(tmp_path / "frames.csv", frames)
     write_scores(tmp_path / "scores.csv", scores)
     assert read_frame_scores(tmp_path / "frames.csv") == frames
@@ -116,6 +119,12 @@ def test_a_damaged_score_file_is_refused_in_one_line(tmp_path: Path, text: str, 
 def test_missing_scores_and_repeated_frames_are_errors(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no scores at"):
         read_scores(tmp_path / "absent.csv")
-    (tmp_path / "f.csv").write_text("video,label,logit,path\nv,1,0.5,p\nv,1,0.6,p\n")
+    (tmp_path / "f.csv").write_text("video,label,logit,frame,path\nv,1,0.5,,p\nv,1,0.6,,p\n")
     with pytest.raises(DataError, match="p is listed twice"):
+        read_frame_scores(tmp_path / "f.csv")
+
+
+def test_scores_of_a_release_without_faces_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("video,label,logit,path\nv,1,0.5,p\n")
+    with pytest.raises(DataError, match=r"expected video,label,logit,frame,path: delete it to have it made again"):
         read_frame_scores(tmp_path / "f.csv")

@@ -16,7 +16,8 @@ def drawn_scores(seed: int, count: int) -> ScoreSet:
     names = rng.permutation(count)
     return ScoreSet(
         tuple(
-            VideoScore(f"{n:03}.mp4", bool(rng.integers(2)), float(s), "") for n, s in zip(names, scores, strict=True)
+            VideoScore(f"{n:03}.mp4", bool(rng.integers(2)), float(s), f"{n}.jpg")
+            for n, s in zip(names, scores, strict=True)
         )
     )
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from evaluate.aggregation import scores_from_logits
 from evaluate.comparison import compared_variants
 from evaluate.facts import DatasetFacts
 from evaluate.ladder import LadderStep
 from evaluate.maps.cam_agreement import CamAgreement, MaskAgreement
 from evaluate.metrics import confusion_at, roc_auc, roc_curve
 from evaluate.record import BASELINE, GallerySample, ValidationFacts, VariantResult, Video
-from evaluate.scores import scores_from_logits
 from evaluate.selection import Outcome
 from evaluate.statistics.interval import Interval
 from evaluate.variant_statistics import ScoreTable, VariantScores, statistics_of_variants

@@ -13,12 +13,13 @@ from evaluate.scoring.unfinished_scores import ScoredSample, UnfinishedScores, f
 ROOT = Path("/data")
 # Before Python 3.13 the csv module does not quote a carriage return; a run then goes on from the batch before it.
 NAMES = st.text(st.characters(exclude_characters="/\0\r", exclude_categories=("Cs",)), min_size=1, max_size=8)
+FRAMES = ("", "7", '8,"')
 LOGITS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 
 
 def scored_samples(names: list[str], logits: list[float | None]) -> list[ScoredSample]:
     return [
-        ScoredSample(Sample(ROOT / f"{index}{name}.png", index % 2 == 0, f"set/{name}", ()), logit)
+        ScoredSample(Sample(ROOT / f"{index}{name}.png", index % 2 == 0, f"set/{name}", (), FRAMES[index % 3]), logit)
         for index, (name, logit) in enumerate(zip(names, logits, strict=False))
     ]
 
@@ -87,7 +88,7 @@ def written(path: Path, scored: list[ScoredSample]) -> UnfinishedScores:
         ("4e.png", "4x.png"),
         ("set/e,", "set/e,,"),
         ("set/e,", '"set/e,'),
-        ("set/e,1,4.0,", "set/e,1,"),
+        ("set/e,1,4.0,7,", "set/e,1,4.0,8,"),
     ],
 )
 def test_nothing_is_taken_from_a_line_that_was_not_written_so(
@@ -109,8 +110,8 @@ def test_an_image_that_must_decode_is_met_again(scored: list[ScoredSample], tmp_
 
 
 def test_frames_are_the_images_that_decode(scored: list[ScoredSample]) -> None:
-    assert [(f.path, f.video, f.is_fake, f.logit) for f in frames_of(scored, ROOT)][:3] == [
-        ("0a.png", "set/a", True, 1.5),
-        ("1b.png", "set/b", False, -0.25),
-        ("3d.png", "set/d", False, 3.0),
+    assert [(f.path, f.video, f.is_fake, f.logit, f.frame) for f in frames_of(scored, ROOT)][:3] == [
+        ("0a.png", "set/a", True, 1.5, ""),
+        ("1b.png", "set/b", False, -0.25, "7"),
+        ("3d.png", "set/d", False, 3.0, ""),
     ]

@@ -72,3 +72,13 @@ def test_strata_share_out_all_clusters_and_none_stands_alone(kinds: tuple[int, i
 def test_every_video_needs_a_cluster() -> None:
     with pytest.raises(DataError, match="2 clusters for 3 videos"):
         clusters_of(np.array([True, False, True]), ["a", "b"])
+
+
+def test_takes_of_one_target_are_one_cluster_whatever_the_data_set_calls_people() -> None:
+    """In FaceForensics++, `000_003` swaps the face of 003 into 000; each real video has four fakes or more of it."""
+    names = ["Deepfakes/000_003", "Face2Face/000_003", "youtube/000", "Deepfakes/003_000", "youtube/003"]
+    persons = [("000", "003"), ("000", "003"), ("000",), ("003", "000"), ("003",)]
+    own = [cluster_of(name, people) for name, people in zip(names, persons, strict=True)]
+    clusters = clusters_of(np.array([True, True, False, True, False]), own)
+    assert clusters.of_video.tolist() == [0, 0, 0, 1, 1]
+    assert clusters.independent_pairs == 1

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluate.aggregation import scores_from_logits
 from evaluate.comparison import compared_variants
 from evaluate.facts import DatasetFacts
 from evaluate.metrics import confusion_at, roc_auc, roc_curve
 from evaluate.record import EngineFile, ReportRecord, ValidationFacts, VariantResult, Video
-from evaluate.scores import scores_from_logits
 from evaluate.variant_statistics import ScoreTable, VariantScores, statistics_of_variants
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from evaluate.scores import scores_from_logits
+from evaluate.aggregation import scores_from_logits
 from evaluate.statistics.proportion import proportion_bounds
 from evaluate.verdict.auc_grading import auc_drop_findings, min_auc_findings
 from evaluate.verdict.evidence import Evidence
