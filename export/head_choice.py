@@ -57,17 +57,18 @@ def chosen_head(
     return head, tuple(other for other in heads if other is not head)
 
 
-def require_declared_layers(head: HeadWeights, contract: ModelContract) -> int:
-    """Returns by how much positions in the `nn.Sequential` exceed those in the declared list of its layers.
+def require_declared_layers(head: HeadWeights, contract: ModelContract) -> None:
+    """Refuses weights that are not those of the declared layers.
 
-    They do where layers stand in front that do nothing to features, such as `nn.Flatten`.
+    Positions in the `nn.Sequential` may all exceed those in the declared list by the same number, where layers stand in
+    front that do nothing to features, such as `nn.Flatten`.
 
     Raises:
         CheckpointError: Nothing is declared of a classifier of several layers, or something else than it has.
     """
     declared = contract.head_layers
     if not declared and head.is_one_layer:
-        return 0
+        return
     places = [(place, kind) for place, kind in enumerate(declared) if kind in ("linear", "batch-norm", "layer-norm")]
     kinds = [layer.kind for layer in head.layers]
     if not declared or [kind for _, kind in places] != kinds:
@@ -86,7 +87,6 @@ def require_declared_layers(head: HeadWeights, contract: ModelContract) -> int:
             f"head_layers declares {', '.join(declared)}, but the classifier is {head}; list every layer of the "
             f"nn.Sequential at its position, dropout too, such as head_layers = {_toml_list(suggested_layers(head))}"
         )
-    return min(offsets, default=0)
 
 
 def _require_declared_outputs(head: HeadWeights, contract: ModelContract) -> None:
