@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns 0, or 2 if something the user can mend is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that build-engines filled")
-    parser.add_argument("--test", type=Path, required=True, metavar="DIR", help="faces laid out as Celeb-DF-v2")
+    parser.add_argument("--test", type=Path, required=True, metavar="DIR", help="data set of labelled faces")
     parser.add_argument("--backend", required=True, metavar="NAME", help="whose engines to run")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the JSON file goes")
     parser.add_argument("--commit", required=True, metavar="SHA", help="commit of the toolkit that runs")

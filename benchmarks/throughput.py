@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="throughput", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that build-engines filled")
-    parser.add_argument("--test", type=Path, required=True, metavar="DIR", help="faces laid out as Celeb-DF-v2")
+    parser.add_argument("--test", type=Path, required=True, metavar="DIR", help="data set of labelled faces")
     parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="default: onnxruntime")
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="default: all that were built for the backend")
     parser.add_argument(

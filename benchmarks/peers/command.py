@@ -30,7 +30,7 @@ def parser_of_suite(suite: Suite, description: str | None) -> argparse.ArgumentP
     )
     names = " ".join(method.name for method in suite.methods)
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="with model.toml beside it")
-    parser.add_argument("--calibration", type=Path, required=True, metavar="DIR", help="faces laid out as Celeb-DF-v2")
+    parser.add_argument("--calibration", type=Path, required=True, metavar="DIR", help="data set of labelled faces")
     parser.add_argument("--test", type=Path, required=True, metavar="DIR", help="other videos of other people")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
     parser.add_argument("--calibration-images", type=whole_number(1), default=256, metavar="N", help="default: 256")

@@ -27,8 +27,8 @@ class Job:
 
     Attributes:
         checkpoint: The trained detector, with `model.toml` beside it.
-        calibration: Celeb-DF-like folder that calibration images are drawn from.
-        test: Celeb-DF-like folder of test images.
+        calibration: Data set that calibration images are drawn from.
+        test: Data set of test images.
         out: The benchmark's folder.
         calibration_images: How many images each method may see.
         seed: Seed of their choice, the one of `build-engines`.

@@ -42,6 +42,8 @@ _PICTURES = {
 }
 KNOWN_LAYOUTS = "known layouts are " + "; ".join(f"{name}: {one} | {two}" for name, (one, two) in _PICTURES.items())
 _TOLD_BELOW = 4
+# File systems take 255 bytes, and files are written under longer names first.
+_LONGEST_NAME = 200
 
 
 def media_from_path(path: Path) -> MediaSet:
@@ -60,7 +62,7 @@ def media_from_path(path: Path) -> MediaSet:
     if not found.media:
         notes = "".join(f"; {note}" for note in found.notes)
         raise DataError(f"{path} holds neither images nor videos where {found.layout} has them{notes}; {KNOWN_LAYOUTS}")
-    _require_different_names(found)
+    _require_sound_names(found)
     return MediaSet(found.root, found.layout, found.media, found.notes + duplicate_notes(found.media))
 
 
@@ -127,10 +129,18 @@ def _looks_like_one(folder: Path) -> bool:
     return (folder / MANIFEST_NAME).is_file() or any(is_it(folder) for is_it, _ in _FOLDER_LAYOUTS.values())
 
 
-def _require_different_names(found: MediaSet) -> None:
+def _require_sound_names(found: MediaSet) -> None:
+    """Refuses names twice, and names that could not be those of files: pictures of the report are called by them."""
     seen: dict[str, object] = {}
     for medium in found.media:
         place = medium.file or (medium.images[0].path if medium.images else "")
+        parts = medium.video.split("/")
+        is_short = all(len(part.encode(errors="replace")) <= _LONGEST_NAME for part in parts)
+        if not medium.video.isprintable() or not is_short or any(part in ("", ".", "..") for part in parts):
+            raise DataError(
+                f"{found.root} has a video called {medium.video[:60]!r}; expected FOLDER/NAME of printable letters, "
+                f"each at most {_LONGEST_NAME} bytes long: rename it"
+            )
         other = seen.setdefault(medium.video, place)
         if other is not place:
             raise DataError(f"the video {medium.video} is there twice, at {other} and {place}; rename or remove one")

@@ -52,7 +52,7 @@ def media_from_dfdc(root: Path) -> MediaSet:
     media, missing, unlabelled = [], [], []
     for folder in _parts(root):
         entries = _entries(folder)
-        part = folder.resolve().name
+        part = folder.absolute().name
         videos = {video.name: video for video in videos_in(folder, leftovers)}
         missing += [f"{part}/{name}" for name in entries if name not in videos]
         unlabelled += [f"{part}/{name}" for name in videos if name not in entries]

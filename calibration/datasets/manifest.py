@@ -10,7 +10,7 @@ are separated by semicolons; faces of one frame share what stands in its column;
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibration.datasets.folder_content import counted, is_image, is_video, listing
@@ -86,13 +86,16 @@ def _file(root: Path, row: Row) -> Path:
 
 
 def _entry(row: Row, entries: dict[str, _Entry]) -> _Entry:
-    video = row.values.get("video") or _own_name(row)
+    named = row.values.get("video", "")
+    video = named or _own_name(row)
     label = row.values["label"].lower()
     if label not in LABELS:
         raise DataError(f"{row.place}: label {row.values['label']!r}; expected 1 or fake, 0 or real")
     people = tuple(name for part in row.values.get("identity", "").split(";") if (name := part.strip()))
     fresh = _Entry(row.place, LABELS[label], people or (video,), row.values.get("split", ""), _attributes(row))
     entry = entries.setdefault(video, fresh)
+    if entry is not fresh and not named:
+        raise DataError(f"{row.place}: {entry.place} has a video {video}, too; name both in a column video")
     for what in ("is_fake", "identities", "split"):
         if getattr(entry, what) != getattr(fresh, what):
             named = {"is_fake": "label", "identities": "identity"}.get(what, what)
@@ -103,8 +106,9 @@ def _entry(row: Row, entries: dict[str, _Entry]) -> _Entry:
 
 
 def _own_name(row: Row) -> str:
-    path = PurePosixPath(row.values["path"].replace("\\", "/"))
-    return (path.with_suffix("") if is_image(Path(path)) or is_video(Path(path)) else path).as_posix()
+    path = Path(row.values["path"].replace("\\", "/"))
+    path = path.with_suffix("") if is_image(path) or is_video(path) else path
+    return "/".join(part for part in path.parts if part not in (path.anchor, ".."))
 
 
 def _attributes(row: Row) -> dict[str, str]:

@@ -54,7 +54,7 @@ def media_from_plain_folders(root: Path) -> MediaSet:
         DataError: A video is there twice.
     """
     leftovers = Leftovers()
-    own = root.resolve().name.lower()
+    own = root.absolute().name.lower()
     above = own if own in SPLIT_NAMES or own in _CALIBRATION else ""
     media = []
     for split, name, folder in _class_folders(root):

@@ -9,6 +9,7 @@ Celeb-DF has none; the faces that `signoff-demo` draws do. No reader of frames l
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +19,6 @@ from export.errors import DataError
 from export.preprocessing import image_from_file, resized_image
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from export.contract import InputContract
@@ -43,7 +42,9 @@ def mask_of(frame: str, data_root: Path, contract: InputContract) -> NDArray[np.
         ImageError: One of them does not decode.
     """
     path = (data_root / FOLDER / frame).with_suffix(".png")
-    if not path.is_file():
+    # A frame elsewhere has none: followed from the folder of masks, its path would lead to itself.
+    is_elsewhere = Path(frame).is_absolute() or ".." in Path(frame).parts
+    if is_elsewhere or not path.is_file():
         return None
     mask, size = image_from_file(path), image_from_file(data_root / frame).size
     if mask.size != size:

@@ -80,7 +80,7 @@ def test_only_path_and_label_are_needed(tmp_path: Path) -> None:
         "a/0": (True, ("a/0",), ("a/0.png",)),
         "b": (False, ("b",), ("b/0.jpg", "b/1.jpg")),
         "c/d": (False, ("c/d",), ("c/d.MP4",)),
-        f"{tmp_path}/e/f": (True, (f"{tmp_path}/e/f",), ("e/f.png",)),
+        f"{tmp_path}/e/f"[1:]: (True, (f"{tmp_path}/e/f"[1:],), ("e/f.png",)),
     }
 
 
@@ -134,6 +134,11 @@ def test_paths_that_are_not_there_are_counted(tmp_path: Path) -> None:
         ("path,label,video,identity\na.png,1,v,x;y\nb.png,1,v,x\n", r":3: v has another identity in .*:2"),
         ("path,label,video,split\na.png,1,v,x\nb.png,1,v,y\n", r":3: v has another split in .*:2"),
         ("path,label,video\na.png,1,v\nc.mp4,1,v\n", r":3: the video of .*:2 has a file already"),
+        ("path,label\na.png,1\n./a.jpg,1\n", r":3: .*:2 has a video a, too; name both in a column video"),
+        ("path,label,video\na.png,1,../v\n", r"a video called '\.\./v'; expected FOLDER/NAME"),
+        ("path,label,video\na.png,1,/v\n", r"a video called '/v'; expected FOLDER/NAME"),
+        ('path,label,video\na.png,1,"x\ny"\n', r"a video called 'x\\ny'; expected FOLDER/NAME"),
+        (f"path,label,video\na.png,1,{'é' * 101}\n", r"a video called 'é+'; expected FOLDER/NAME"),
         ("path,label\ne.txt,1\n", r":2: .*e.txt is neither an image nor a video nor a folder"),
         ("path,label\nempty,1\n", r":2: the folder .*empty holds no images"),
         ('path,label\n"a.png,1\n', r"no CSV"),
@@ -141,7 +146,7 @@ def test_paths_that_are_not_there_are_counted(tmp_path: Path) -> None:
     ],
 )
 def test_tables_that_make_no_sense_are_refused(text: str | bytes, message: str, tmp_path: Path) -> None:
-    root = write_files(tmp_path, "a.png", "b.png", "c.mp4", "d/0.png", "e.txt")
+    root = write_files(tmp_path, "a.png", "a.jpg", "b.png", "c.mp4", "d/0.png", "e.txt")
     (root / "empty").mkdir()
     path = write_file(root / "list.csv", text)
     with pytest.raises(DataError, match=message):

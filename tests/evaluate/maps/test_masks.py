@@ -49,6 +49,18 @@ def test_no_reader_takes_a_mask_for_a_frame(drawn: SampleSet) -> None:
     assert samples_from_celeb_df(drawn.root).sha256 == before
 
 
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_a_frame_elsewhere_is_no_mask_of_itself(is_absolute: bool, tmp_path: Path) -> None:
+    """Its path, followed from the folder of masks, leads to itself."""
+    root, face = tmp_path / "tables", tmp_path / "tables" / "faces" / "000.png"
+    (root / "masks").mkdir(parents=True)
+    face.parent.mkdir()
+    Image.fromarray(np.full((8, 8, 3), 255, np.uint8)).save(face)
+    frame = str(face) if is_absolute else "../faces/000.png"
+    assert (root / "masks" / frame).samefile(face)
+    assert mask_of(frame, root, InputContract(32)) is None
+
+
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "center-crop"])
 def test_a_mask_goes_the_way_of_its_frame(resize: str, tmp_path: Path) -> None:
     """A frame that is white where its mask is, and its mask, stay together."""

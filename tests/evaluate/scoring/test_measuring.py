@@ -12,7 +12,7 @@ from engines.run_folder import RunFolder
 from evaluate.scoring.latency_files import read_latency
 from evaluate.scoring.measuring import MeasuredEngine, measured_engines
 from evaluate.scoring.request import EvaluationRequest
-from evaluate.scoring.validation import validation_of_folder
+from evaluate.scoring.validation import validation_of_path
 from export.errors import ArtifactError, BackendError, DataError, ImageError
 from export.preprocessing import array_from_file
 from tests.celeb_df_tree import write_tree
@@ -82,7 +82,7 @@ def test_a_lost_gpu_costs_no_score_of_the_validation_set(
 
     def scored(request: EvaluationRequest, backend: PipelinedBackend, told: list[str] | None = None) -> MeasuredEngine:
         session = session_of(request, backend, told)
-        validation = validation_of_folder(folder, session.samples)
+        validation = validation_of_path(folder, None, session.samples, session.spec.contract)
         (entry,) = measured_engines(replace(session, validation=validation))
         return entry
 

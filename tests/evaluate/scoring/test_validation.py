@@ -14,7 +14,7 @@ from calibration.loading import BatchReader
 from calibration.samples import SampleSet
 from calibration.sampling import calibration_sample
 from engines.spec import CalibrationSpec, RunSpec
-from evaluate.scoring.validation import Validation, validation_of_calibration, validation_of_folder
+from evaluate.scoring.validation import Validation, validation_of_calibration, validation_of_path
 from export.errors import DataError
 from tests.celeb_df_tree import write_tree
 from tests.detectors import contract_for_tests
@@ -64,7 +64,7 @@ def test_the_calibration_images_are_found_again(count: int, damaged: int, seed: 
 def test_listed_videos_are_not_among_them(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "data", 0)
     (root / LIST_NAME).write_text("1 Celeb-real/id0_0000.mp4\n0 Celeb-synthesis/id0_id1_0000.mp4\n", encoding="utf-8")
-    found = validation_of_folder(root, SampleSet(tmp_path, ())).samples
+    found = validation_of_path(root, None, SampleSet(tmp_path, ()), CONTRACT).samples
     assert found is not None
     assert found.samples == samples_from_celeb_df(root, "unlisted").samples
 
@@ -97,15 +97,15 @@ def test_a_run_without_calibration_has_none() -> None:
 @pytest.mark.parametrize(("first", "shared"), [(100, "12 videos"), (101, "7 identities")])
 def test_a_folder_that_overlaps_with_the_test_set_is_refused(first: int, shared: str, tmp_path: Path) -> None:
     test = samples_from_celeb_df(write_tree(tmp_path / "test", 100))
-    validation_of_folder(write_tree(tmp_path / "other", 200), test)
+    validation_of_path(write_tree(tmp_path / "other", 200), None, test, CONTRACT)
     with pytest.raises(DataError, match=f"validation and test set share {shared}, such as .*; validate on other"):
-        validation_of_folder(write_tree(tmp_path / "validation", first), test)
+        validation_of_path(write_tree(tmp_path / "validation", first), None, test, CONTRACT)
 
 
 def test_a_folder_of_one_class_or_of_nothing_is_refused(tmp_path: Path) -> None:
     test, root = SampleSet(tmp_path, ()), write_tree(tmp_path / "validation", 0)
     shutil.rmtree(root / "Celeb-synthesis")
     with pytest.raises(DataError, match=r"the validation set .* 16 real and 0 fake images; both classes are needed"):
-        validation_of_folder(root, test)
+        validation_of_path(root, None, test, CONTRACT)
     with pytest.raises(DataError, match="no data folder at"):
-        validation_of_folder(tmp_path / "nowhere", test)
+        validation_of_path(tmp_path / "nowhere", None, test, CONTRACT)
