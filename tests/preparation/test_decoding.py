@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from export.errors import VideoError
 from preparation import decoding
@@ -254,6 +255,10 @@ def _unknown_codec(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"avc1\0\0\0\0", b"zzzz\0\0\0\0"))
 
 
+def _picture(path: Path) -> None:
+    Image.fromarray(numbered_frame(1)).save(path, "PNG")
+
+
 def _playlist(path: Path) -> None:
     """FFmpeg would open whatever a playlist names, be it elsewhere on the disk or in the network."""
     write_numbered(path.with_name("secret.ts"), 3)
@@ -268,6 +273,7 @@ UNREADABLE = {
     "sound.mp4": (_audio, "only audio"),
     "cut.mp4": (_without_end, "is no video"),
     "unknown.mp4": (_unknown_codec, "no decoder for"),
+    "picture.mp4": (_picture, "is no video"),
     "list.m3u8": (_playlist, "is no video"),
     "list.mp4": (_playlist, "is no video"),
     "folder.mp4": (lambda path: path.mkdir(), "no video at"),
