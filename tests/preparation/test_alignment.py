@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import preparation.crop
 from export.errors import DataError
 from export.face_contract import FaceContract
 from preparation.alignment import TEMPLATE, similarity
@@ -128,13 +129,14 @@ def test_detected_faces_come_out_upright_and_in_one_place() -> None:
         assert np.array(again.landmarks) / crop.width == pytest.approx((TEMPLATE + 0.5) / 2, abs=0.04)
 
 
-def test_a_huge_face_is_shrunk_to_the_largest_crop() -> None:
+def test_a_huge_face_is_shrunk_to_the_largest_crop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation.crop, "LARGEST_CROP", 512)
     frame = np.full((100, 100, 3), 255, dtype=np.uint8)
-    crop = crop_of_face(frame, face_at(TEMPLATE * 20_000 - 10_000), FaceContract(margin=0, aligned=True))
-    assert crop.size == (4096, 4096)
+    crop = crop_of_face(frame, face_at(TEMPLATE * 2000 - 1000), FaceContract(margin=0, aligned=True))
+    assert crop.size == (512, 512)
     left, top, right, bottom = crop.getbbox() or (0, 0, 0, 0)
-    for edge, expected in ((left, 10_000), (top, 10_000), (right, 10_100), (bottom, 10_100)):
-        assert edge == pytest.approx(expected * 4096 / 20_000, abs=1)
+    for edge, expected in ((left, 1000), (top, 1000), (right, 1100), (bottom, 1100)):
+        assert edge == pytest.approx(expected * 512 / 2000, abs=1)
 
 
 def test_what_cannot_be_aligned_is_refused() -> None:
