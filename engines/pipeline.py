@@ -154,7 +154,7 @@ def _spec(run: RunFolder, request: BuildRequest, digest: str, samples: SampleSet
             recipe=request.int8.name,
             videos=samples.videos,
             identities=samples.identities,
-            source=str(request.calibration),
+            source="" if request.calibration == samples.root else str(request.calibration),
             split=request.calibration_split or "",
         )
     checkpoint = stored_checkpoint_path(run, request.checkpoint)

@@ -24,8 +24,8 @@ SPEC_SCHEMA = 2
 class CalibrationSpec:
     """The calibration images of a run: `videos` and `identities` guard the test set against overlap.
 
-    `source` is what was passed to build-engines, and `split` what was asked for of it; both are empty where an earlier
-    release noted down no more than the root.
+    `source` is what was passed to build-engines where that is not the root itself, but a table or a list of the images,
+    and `split` what was asked for of it; empty for what the purpose decides.
     """
 
     root: str

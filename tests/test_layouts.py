@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import onnx
 
-VARIANTS = ("baseline",)
+VARIANTS = ("baseline", "q16")
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,12 @@ def test_a_layout_goes_from_its_files_to_the_report(
 
 
 def test_thresholds_are_fitted_to_the_split_that_was_calibrated_with(run: Run, tmp_path: Path) -> None:
-    case = manifest(tmp_path / "data")
+    case, path = manifest(tmp_path / "data"), run.out / "results/baseline/validation.onnxruntime.csv"
+    path.unlink(missing_ok=True)  # scores of the test before
     data = ("--calibration", str(case.data), "--calibration-split", "VALIDATION")
     assert run.build(*data) == 0
     assert run.evaluate("--test", str(case.data), "--scores-only") == 0
-    scores = read_frame_scores(run.out / "results/baseline/validation.onnxruntime.csv")
+    scores = read_frame_scores(path)
     assert {score.video: score.is_fake for score in scores} == case.videos["val"]
 
 

@@ -79,10 +79,10 @@ def samples_from_path(path: Path, purpose: Purpose, split: str | None = None) ->
         DataError: As for `media_from_path`; or the split is unknown or empty, or it holds videos that faces must be
             cut out of first; the message says by which command.
     """
+    prepared = read_prepared(path if path.is_dir() else path.parent)  # first: an unfinished folder has no layout yet
     found = media_from_path(path)
     is_wanted = split_test(path, [medium.split for medium in found.media], purpose, split)
     samples = samples_of_media(found, tuple(medium for medium in found.media if is_wanted(medium.split)))
-    prepared = read_prepared(found.root)
     if prepared is None:
         return samples
     notes = samples.notes
@@ -133,13 +133,16 @@ def _require_sound_names(found: MediaSet) -> None:
     """Refuses names twice, and names that could not be those of files: pictures of the report are called by them."""
     seen: dict[str, object] = {}
     for medium in found.media:
-        place = medium.file or (medium.images[0].path if medium.images else "")
+        place = medium.file or medium.images[0].path
+        for text in (medium.video, medium.split, *medium.identities, *(t for pair in medium.attributes for t in pair)):
+            if not text.isprintable():
+                raise DataError(f"{place}: {text[:60]!r} has letters that cannot be printed; rename that")
         parts = medium.video.split("/")
-        is_short = all(len(part.encode(errors="replace")) <= _LONGEST_NAME for part in parts)
-        if not medium.video.isprintable() or not is_short or any(part in ("", ".", "..") for part in parts):
+        is_short = all(len(part.encode()) <= _LONGEST_NAME for part in parts)
+        if not is_short or any(part in ("", ".", "..") for part in parts):
             raise DataError(
-                f"{found.root} has a video called {medium.video[:60]!r}; expected FOLDER/NAME of printable letters, "
-                f"each at most {_LONGEST_NAME} bytes long: rename it"
+                f"{place}: a video called {medium.video[:60]!r}; expected FOLDER/NAME, each of at most {_LONGEST_NAME} "
+                "bytes: rename it"
             )
         other = seen.setdefault(medium.video, place)
         if other is not place:

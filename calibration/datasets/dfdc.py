@@ -101,8 +101,11 @@ def _is_metadata(path: Path) -> bool:
 def _is_labels(path: Path) -> bool:
     if not path.is_file():
         return False
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        return tuple(name.strip().lower() for name in next(csv.reader(stream), [])) == _COLUMNS
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+            return tuple(name.strip().lower() for name in next(csv.reader(stream), [])) == _COLUMNS
+    except csv.Error:
+        return False
 
 
 def _entries(folder: Path) -> dict[str, _Entry]:

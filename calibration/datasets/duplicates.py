@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from calibration.datasets.media import Medium
 
 _END_BYTES = 4096
+# What is smaller holds no picture: files that were cut off are empty alike, whatever they were.
+_SMALLEST_PICTURE = 64
 
 
 def duplicate_notes(media: Sequence[Medium]) -> tuple[str, ...]:
@@ -28,7 +30,7 @@ def duplicate_notes(media: Sequence[Medium]) -> tuple[str, ...]:
         DataError: A video is there with both labels: its file, or every one of its images. Single images that a real
             and a fake video share, such as black ones, are none.
     """
-    of_file = {path: medium for medium in media for path in _files(medium)}
+    of_file = {path: medium for medium in media for path in _files(medium) if _size(path) >= _SMALLEST_PICTURE}
     groups = [list(of_file)]
     for key in (_size, _end, sha256_of_file):
         groups = [same for group in groups for same in _alike(group, key) if _videos(same, of_file) > 1]

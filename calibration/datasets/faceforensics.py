@@ -76,7 +76,7 @@ def medium_of_video(
     """
     method = _SPELLING.get(method.lower(), method)
     is_fake = method not in ORIGINALS
-    # Originals are no manipulation: where sets are sliced by it, they belong to each of its values.
+    # An original is of no manipulation, so it has no value in that column.
     attributes = [("compression", compression)] if compression else []
     attributes += [("manipulation", method)] if is_fake else []
     video = "/".join(part for part in (method, compression, name) if part)
@@ -95,7 +95,7 @@ def _media(root: Path, splits: dict[str, str], leftovers: Leftovers) -> Iterator
             for compression, folder in _compressions(method):
                 for video in videos_in(folder, leftovers):
                     number = video.name.partition("_")[0]
-                    split = splits.get(number, "") if "__" not in video.name else ""
+                    split = splits.get(number, "")
                     yield medium_of_video(method.name, compression, video.name, split, video.file, video.images)
 
 

@@ -98,10 +98,8 @@ def _entry(row: Row, entries: dict[str, _Entry]) -> _Entry:
         raise DataError(f"{row.place}: {entry.place} has a video {video}, too; name both in a column video")
     for what in ("is_fake", "identities", "split"):
         if getattr(entry, what) != getattr(fresh, what):
-            named = {"is_fake": "label", "identities": "identity"}.get(what, what)
-            raise DataError(
-                f"{row.place}: {video} has another {named} in {entry.place}; all rows of a video must agree"
-            )
+            column = {"is_fake": "label", "identities": "identity"}.get(what, what)
+            raise DataError(f"{row.place}: {video} has another {column} in {entry.place}; all of its rows must agree")
     return entry
 
 

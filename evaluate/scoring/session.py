@@ -75,11 +75,11 @@ def _validation(request: EvaluationRequest, spec: RunSpec, test: SampleSet) -> V
 def _announce_notes(
     test: SampleSet, request: EvaluationRequest, validation: Validation, announce: Callable[[str], None]
 ) -> None:
-    told = {f"note: test set: {note}": None for note in test.notes}
-    if request.validation is not None and validation.samples is not None:  # others were told of by build-engines
-        told |= {f"note: validation set: {note}": None for note in validation.samples.notes}
-    for note in told:
-        announce(note)
+    for note in test.notes:
+        announce(f"note: test set: {note}")
+    if request.validation is not None and validation.samples is not None:  # build-engines told of its own
+        for note in validation.samples.notes:
+            announce(f"note: validation set: {note}")
 
 
 def _labelled_faces(request: EvaluationRequest, spec: RunSpec) -> SampleSet:

@@ -55,7 +55,8 @@ def validation_of_calibration(spec: RunSpec) -> Validation:
     try:
         samples = _calibration_images(spec, calibration)
     except DataError:
-        return Validation(lack=f"the calibration images are not at {calibration.root}; pass --validation DIR")
+        place = calibration.source or calibration.root
+        return Validation(lack=f"the calibration images are not at {place}; pass --validation DIR")
     if samples.sha256 != calibration.sha256:
         return Validation(
             lack=f"{calibration.root} does not hold the images that the run was calibrated with; pass --validation DIR"

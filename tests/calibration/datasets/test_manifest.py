@@ -137,7 +137,8 @@ def test_paths_that_are_not_there_are_counted(tmp_path: Path) -> None:
         ("path,label\na.png,1\n./a.jpg,1\n", r":3: .*:2 has a video a, too; name both in a column video"),
         ("path,label,video\na.png,1,../v\n", r"a video called '\.\./v'; expected FOLDER/NAME"),
         ("path,label,video\na.png,1,/v\n", r"a video called '/v'; expected FOLDER/NAME"),
-        ('path,label,video\na.png,1,"x\ny"\n', r"a video called 'x\\ny'; expected FOLDER/NAME"),
+        ('path,label,tone\na.png,1,"x\ty"\n', r"a.png: 'x\\ty' has letters that cannot be printed"),
+        ('path,label,video\na.png,1,"x\ny"\n', r"a.png: 'x\\ny' has letters that cannot be printed"),
         (f"path,label,video\na.png,1,{'é' * 101}\n", r"a video called 'é+'; expected FOLDER/NAME"),
         ("path,label\ne.txt,1\n", r":2: .*e.txt is neither an image nor a video nor a folder"),
         ("path,label\nempty,1\n", r":2: the folder .*empty holds no images"),
@@ -163,6 +164,7 @@ def test_tables_that_make_no_sense_are_refused(text: str | bytes, message: str, 
         ('{"path": "a.png", "label": 1, "tags": ["x"]}', ":2: tags is a list or an object"),
         ('{"path": "a.png", "label": 1, "identity": [["x"]]}', ":2: identity is a list or an object"),
         ("[" * 5000, ":2: no JSON"),
+        ('{"path": "a.png", "label": 1, "identity": "\\ud800"}', "has letters that cannot be printed"),
     ],
 )
 def test_json_lines_that_make_no_sense_are_refused(line: str, message: str, tmp_path: Path) -> None:

@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 def write_files(root: Path, *names: str) -> Path:
     """Writes files whose contents differ as their names do."""
     for name in names:
-        write_file(root / name, name.encode())
+        write_file(root / name, content_of(name))
     return root
+
+
+def content_of(name: str) -> bytes:
+    """Returns a content as long as one of a picture."""
+    return f"{name:100}".encode()
 
 
 def write_file(path: Path, content: bytes | str) -> Path:
