@@ -20,8 +20,10 @@ _TEMPLATE_PIXELS = 112
 _TEMPLATE = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
 # The same as shares of the square's side.
 TEMPLATE = (np.array(_TEMPLATE) + 0.5) / _TEMPLATE_PIXELS
-# Landmarks whose scatter is less are one point; no detector tells faces of so few pixels.
-_LEAST_SIDE = 1.0
+# Landmarks closer together than this, on average, in pixels, are one point; a template laid over more pixels a side than
+# this has found nothing that resembles it.
+_LEAST_SCATTER = 0.1
+_LARGEST_SIDE = 1e6
 
 
 def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -52,9 +54,10 @@ def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDAr
 def aligned_face(frame: NDArray[np.uint8], face: Face, margin: float, largest: int) -> Image.Image:
     """Cuts the square out of a frame that holds the face upright; black where it reaches out of the frame.
 
-    The square of the template, widened by the margin on each side, is laid over the frame by the similarity that takes
-    the template's landmarks closest to the face's. The crop has as many pixels as that square has in the frame, so that
-    nothing is shrunk before the detector's own resize; it is sampled bicubically at the centres of its pixels.
+    The square is that of the template, widened by the margin on each side; the similarity that takes the face's
+    landmarks closest to the template's says where it lies in the frame. The crop has as many pixels as the square has
+    there, so that nothing is shrunk before the detector's own resize; it is sampled bicubically at the centres of its
+    pixels.
 
     Args:
         frame: RGB pixels, shape (height, width, 3).
@@ -63,7 +66,7 @@ def aligned_face(frame: NDArray[np.uint8], face: Face, margin: float, largest: i
         largest: Most pixels a side; a larger crop is shrunk to it.
 
     Raises:
-        DataError: The face has no landmarks, they coincide, or they lie outside of the frame.
+        DataError: The face has no landmarks, or they are not those of a face or lie outside of the frame.
     """
     if len(face.landmarks) != len(TEMPLATE):
         raise DataError(
@@ -71,11 +74,9 @@ def aligned_face(frame: NDArray[np.uint8], face: Face, margin: float, largest: i
             "faces by a YuNet file, or declare faces.aligned = false"
         )
     landmarks = np.array(face.landmarks, dtype=np.float64)
-    to_frame = similarity((TEMPLATE + margin) / (1 + 2 * margin), landmarks)
-    side = float(np.hypot(*to_frame[:, 0]))
-    if not side >= _LEAST_SIDE:
-        raise DataError(f"the landmarks {face.landmarks} of a face coincide; check the table of boxes")
-    pixels = round(side)
+    to_frame = _square_in_frame(landmarks, margin)
+    if to_frame is None:
+        raise DataError(f"the landmarks {face.landmarks} are not those of a face; check the table of boxes")
     corners = to_frame @ np.array([[0.0, 1, 1, 0], [0, 0, 1, 1], [1, 1, 1, 1]])
     height, width = frame.shape[:2]
     if (corners.max(axis=1) <= 0).any() or (corners.min(axis=1) >= (width, height)).any():
@@ -83,7 +84,18 @@ def aligned_face(frame: NDArray[np.uint8], face: Face, margin: float, largest: i
             f"the landmarks {face.landmarks} lie outside of their frame of {width} x {height}; check that the boxes "
             "belong to this video"
         )
-    return _warped(frame, to_frame, pixels, largest)
+    return _warped(frame, to_frame, max(1, round(np.hypot(*to_frame[:, 0]))), largest)
+
+
+def _square_in_frame(landmarks: NDArray[np.float64], margin: float) -> NDArray[np.float64] | None:
+    """Returns the matrix (2, 3) from the widened square, 0 to 1, to the frame; None if there is no such square."""
+    if not np.square(landmarks - landmarks.mean(axis=0)).sum(axis=1).mean() >= _LEAST_SCATTER**2:
+        return None
+    matrix = similarity(landmarks, (TEMPLATE + margin) / (1 + 2 * margin))
+    if not np.hypot(*matrix[:, 0]) > 1 / _LARGEST_SIDE:
+        return None
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([linear, -linear @ matrix[:, 2]])
 
 
 def _warped(frame: NDArray[np.uint8], to_frame: NDArray[np.float64], pixels: int, largest: int) -> Image.Image:

@@ -15,6 +15,7 @@ from export.face_contract import CropShape, FaceChoice, FaceContract, NoFace, Ou
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from export.contract import ModelContract
     from preparation.request import PreparationRequest
 
 _MOST_WORKERS = 8
@@ -68,10 +69,9 @@ def request_from_arguments(arguments: argparse.Namespace) -> PreparationRequest:
     Raises:
         ContractError: The model file or an option is wrong.
     """
-    from export.model_file import contract_from_toml
     from preparation.request import PreparationRequest
 
-    contract = contract_from_toml(arguments.model) if arguments.model is not None else None
+    contract = _contract(arguments)
     declared = contract.faces if contract is not None and contract.faces is not None else FaceContract()
     video = contract.video if contract is not None else VideoContract()
     given = {field.name: getattr(arguments, field.name) for field in fields(FaceContract)}
@@ -92,12 +92,24 @@ def request_from_arguments(arguments: argparse.Namespace) -> PreparationRequest:
 def _run(arguments: argparse.Namespace) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
     from preparation.pipeline import prepare_data
-    from preparation.summary import dry_summary, summary
+    from preparation.summary import declared, dry_summary, summary
 
     request = request_from_arguments(arguments)
     prepared = prepare_data(request, arguments.dry_run, lambda line: print(line, flush=True))
-    print((dry_summary if arguments.dry_run else summary)(prepared, request))
+    if arguments.dry_run:
+        print(dry_summary(prepared, request))
+        return 0
+    contract = _contract(arguments)
+    if contract is None or (contract.faces, contract.video.frames) != (request.faces, request.frames):
+        print(f"note: declare in model.toml, so that faces cut out otherwise are refused: {declared(request)}")
+    print(summary(prepared, request))
     return 0
+
+
+def _contract(arguments: argparse.Namespace) -> ModelContract | None:
+    from export.model_file import contract_from_toml
+
+    return contract_from_toml(arguments.model) if arguments.model is not None else None
 
 
 def _add_finders(group: argparse._MutuallyExclusiveGroup) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from export.face_contract import FaceContract
     from preparation.face import Face
 
-# Of a face that fills an 8K frame, margins included; a larger crop would only be shrunk by whoever scores it.
+# No detector's input is larger; a larger crop would only be shrunk by whoever scores it.
 LARGEST_CROP = 4096
 
 

@@ -14,11 +14,10 @@ import numpy as np
 
 from export.errors import VideoError
 from preparation.color_conversion import RgbConverter
-from preparation.display_matrix import upright
 from preparation.video_reader import VideoReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -63,43 +62,50 @@ def spaced_indices(length: int, count: int) -> list[int]:
     return list(range(length)) if length <= count else np.linspace(0, length - 1, count, dtype=int).tolist()
 
 
-def frames_of_video(path: Path, count: int) -> DecodedVideo:
+def frames_of_video(path: Path, count: int, go_on: Callable[[], None] = lambda: None) -> DecodedVideo:
     """Decodes `count` frames, evenly spaced from the first to the last that decodes, or all if there are fewer.
 
     Frames are counted by decoding, because what files say of their length is often wrong. Those that would be right if
     it were true are held meanwhile, unless they are large; else the file is decoded a second time.
 
+    Args:
+        path: The file.
+        count: Number of frames.
+        go_on: Called now and then; may raise to give up.
+
     Raises:
-        VideoError: The file is missing, empty, damaged from the start or holds no video.
+        VideoError: The file is missing, empty, damaged from the start or holds no video. Reading the frames may raise
+            it, too.
         BackendError: PyAV is not installed.
     """
     reader = VideoReader(path)
+    fits = count * reader.area * _BYTES_PER_PIXEL <= _MOST_HELD_BYTES
+    candidates = set(spaced_indices(reader.stated_length(), count)) if fits else set()
     held: dict[int, Any] = {}
-    expected = reader.stated_length()
-    fits = count * reader.pixels * _BYTES_PER_PIXEL <= _MOST_HELD_BYTES
-    candidates = set(spaced_indices(expected, count)) if fits else set()
     length = 0
-    for length, frame in enumerate(reader.frames(), start=1):  # the last one is what was counted
-        if length - 1 in candidates:
-            held[length - 1] = frame
+    for frame in reader.frames(go_on):
+        if length in candidates:
+            held[length] = frame
+        length += 1
+    damage = reader.damage(length)
     if length == 0:
-        raise VideoError(f"no frame of {path} decodes ({reader.damage(0) or 'it has none'}); {reader.remedy}")
+        raise VideoError(f"no frame of {path} decodes ({damage or 'it has none'}); {reader.remedy}")
     chosen = spaced_indices(length, count)
-    if held.keys() >= set(chosen):
-        return DecodedVideo(_converted({index: held[index] for index in chosen}), length, reader.damage(length))
-    return DecodedVideo(_decoded_again(reader, chosen), length, reader.damage(length))
+    known = held.keys() >= set(chosen)
+    numbered = ((index, held[index]) for index in chosen) if known else _decoded_again(reader, chosen, go_on)
+    return DecodedVideo(_converted(reader, numbered), length, damage)
 
 
-def _converted(frames: Mapping[int, Any]) -> Iterator[Frame]:
-    to_rgb = RgbConverter()
-    for index, frame in frames.items():
-        yield Frame(index, upright(to_rgb(frame), frame))
-
-
-def _decoded_again(reader: VideoReader, chosen: list[int]) -> Iterator[Frame]:
-    to_rgb, wanted = RgbConverter(), set(chosen)
-    for index, frame in enumerate(reader.frames()):
+def _decoded_again(reader: VideoReader, chosen: Sequence[int], go_on: Callable[[], None]) -> Iterator[tuple[int, Any]]:
+    wanted = set(chosen)
+    for index, frame in enumerate(reader.frames(go_on)):
         if index in wanted:
-            yield Frame(index, upright(to_rgb(frame), frame))
+            yield index, frame
         if index == chosen[-1]:
             return
+
+
+def _converted(reader: VideoReader, numbered: Iterable[tuple[int, Any]]) -> Iterator[Frame]:
+    to_rgb = RgbConverter()
+    for index, frame in numbered:
+        yield Frame(index, reader.pixels_of(frame, to_rgb))

@@ -13,7 +13,7 @@ from export.sidecar import sha256_of_file, sha256_of_json
 from preparation.decoding import Frame, frames_of_video, spaced_indices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from calibration.datasets.media import FaceImage, Medium
 
@@ -37,14 +37,21 @@ class FrameSource(Protocol):
         ...
 
 
-def frames_of_medium(medium: Medium, count: int) -> FrameSource:
+def frames_of_medium(medium: Medium, count: int, go_on: Callable[[], None]) -> FrameSource:
     """Returns `count` frames, evenly spaced from the first to the last.
+
+    Args:
+        medium: A video.
+        count: Number of frames.
+        go_on: Called now and then; may raise to give up.
 
     Raises:
         VideoError: The file is missing, empty, damaged or holds no video.
         BackendError: PyAV is not installed.
     """
-    return frames_of_video(medium.file, count) if medium.file is not None else ImageFrames(medium.images, count)
+    if medium.file is not None:
+        return frames_of_video(medium.file, count, go_on)
+    return ImageFrames(medium.images, count, go_on)
 
 
 def source_digest(medium: Medium, count: int) -> str:
@@ -68,9 +75,11 @@ class ImageFrames:
     Args:
         images: All images of a video in the order of time.
         count: Number of frames to take.
+        go_on: Called before each image is read; may raise to give up.
     """
 
-    def __init__(self, images: tuple[FaceImage, ...], count: int) -> None:
+    def __init__(self, images: tuple[FaceImage, ...], count: int, go_on: Callable[[], None] = lambda: None) -> None:
+        self._go_on = go_on
         groups = [tuple(group) for _, group in groupby(images, lambda image: image.frame or image.path)]
         self.length = len(groups)
         self._chosen = [(index, image.path) for index in spaced_indices(self.length, count) for image in groups[index]]
@@ -93,6 +102,7 @@ class ImageFrames:
         """
         self._unreadable = []
         for index, path in self._chosen:
+            self._go_on()
             try:
                 yield Frame(index, np.asarray(image_from_file(path)))
             except ImageError as error:

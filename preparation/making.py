@@ -70,13 +70,14 @@ class VideoMaker:
         video = [medium.video, source_digest(medium, self._request.frames)]
         return sha256_of_json({"video": video, "settings": self._settings})
 
-    def is_current(self, medium: Medium, stored: VideoRecord | None, folder: str) -> bool:
-        """Tells whether what an earlier command made of a video is what this one would make."""
+    def is_current(self, medium: Medium, stored: VideoRecord, folder: str) -> bool:
+        """Tells whether what an earlier command made of a video is there and what this one would make."""
+        self._go_on()
         try:
-            known = stored is not None and stored.folder == folder and stored.key == self.key(medium)
-        except SignoffError:  # which whoever makes it will hear
+            same = stored.folder == folder and stored.key == self.key(medium)
+        except SignoffError:  # whoever makes it again will hear of that
             return False
-        return known and stored is not None and self._out.is_intact(stored)
+        return same and self._out.is_intact(stored)
 
     def made(self, medium: Medium, folder: str) -> VideoRecord:
         """Makes the crops of a video and puts them in their place.
@@ -86,10 +87,10 @@ class VideoMaker:
             KeyboardInterrupt: The command is being stopped.
         """
         key, target = self.key(medium), self._out.empty_folder()
-        source = frames_of_medium(medium, self._request.frames)
+        source = frames_of_medium(medium, self._request.frames, self._go_on)
         frames = [
             (frame.index, self._candidates(medium, frame, target / f"candidate_{number}"))
-            for number, frame in enumerate(self._until_stopped(source.frames))
+            for number, frame in enumerate(source.frames)
         ]
         chosen: dict[int, list[_Candidate]] = {}
         for (index, _), taken in zip(frames, self._chosen([each for _, each in frames]), strict=True):
@@ -101,11 +102,9 @@ class VideoMaker:
         self._out.take(record, target)
         return record
 
-    def _until_stopped(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        for frame in frames:
-            if self._stopped.is_set():
-                raise KeyboardInterrupt
-            yield frame
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
+            raise KeyboardInterrupt
 
     def _candidates(self, medium: Medium, frame: Frame, start: Path) -> list[_Candidate]:
         """Cuts out the faces of a frame that may be chosen once all frames are known."""

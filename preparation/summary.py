@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,6 +39,15 @@ def dry_summary(prepared: Preparation, request: PreparationRequest) -> str:
     )
     lines.append(f"{request.out}: {len(media.media) - reused} videos would be made, {reused} reused")
     return "\n".join(lines)
+
+
+def declared(request: PreparationRequest) -> str:
+    """Returns the settings as a model file declares them, on one line."""
+    tables = {"faces": asdict(request.faces), "video": {"frames": request.frames}}
+    return " ".join(
+        f"[{name}] " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items())
+        for name, table in tables.items()
+    )
 
 
 def _table(prepared: Preparation) -> Iterator[str]:

@@ -52,7 +52,7 @@ class YuNet:
 
     Runs on one thread of the CPU, so that the faces do not depend on the machine's cores; may be called by several
     threads at once. Frames larger than the network's input are shrunk to fit, their aspect kept; smaller ones are not
-    enlarged. At 640 pixels, faces of a fortieth of the frame's longer side and more are found.
+    enlarged. With an input of 640 pixels, that finds faces from a twentieth of the frame's longer side to all of it.
     """
 
     name = "yunet"
@@ -181,7 +181,7 @@ def surest(candidates: Candidates) -> list[int]:
 def _input_of(session: Any, path: Path) -> tuple[str, int, int]:
     inputs = session.get_inputs()
     shape = list(inputs[0].shape) if len(inputs) == 1 else []
-    if len(shape) != 4 or shape[1] not in (3, "3") or inputs[0].type != "tensor(float)":
+    if len(shape) != 4 or shape[1] != 3 or inputs[0].type != "tensor(float)":
         raise DataError(
             f"{path} is not YuNet: it takes {[(node.name, node.shape) for node in inputs]}; expected one batch of "
             f"pictures of shape (1, 3, 640, 640); {_ADVICE}"

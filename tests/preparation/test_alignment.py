@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import preparation.crop
 from export.errors import DataError
 from export.face_contract import FaceContract
 from preparation.alignment import TEMPLATE, similarity
@@ -76,14 +77,16 @@ def test_the_crop_is_what_opencv_warps_by_the_published_template(seed: int) -> N
     target = (template * 256 / 112 - 128) / 1.3 + 128
     for degrees in (0.0, 90.0, *rng.uniform(-180, 180, 3)):
         size = rng.uniform(150, 400)
-        landmarks = turned(TEMPLATE - 0.5, degrees, size, (300, 280)) + rng.normal(size=(5, 2)) * size / 100
+        landmarks = turned(TEMPLATE - 0.5, degrees, size, (300, 280))
+        # So far from the template, as in profile, that it matters which of the two is taken to the other.
+        landmarks += rng.normal(size=(5, 2)) * size / 12
         ground = Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8))
         frame = np.asarray(ground.resize((600, 560), Image.Resampling.BICUBIC))
         crop = crop_of_face(frame, face_at(landmarks), ALIGNED)
-        assert crop.width == crop.height == pytest.approx(1.3 * size, rel=0.06)
-        ours = np.asarray(crop.resize((256, 256), Image.Resampling.BICUBIC)).astype(int)
-        # OpenCV counts from the centre of the first pixel.
         matrix = least_squares(landmarks - 0.5, target)
+        assert crop.width == crop.height == pytest.approx(256 / np.hypot(*matrix[:, 0]), abs=0.51)
+        ours = np.asarray(crop.resize((256, 256), Image.Resampling.BICUBIC)).astype(int)
+        # OpenCV counts from the centre of the first pixel, for which half a pixel was taken off above.
         theirs = cv2.warpAffine(frame, matrix, (256, 256), flags=cv2.INTER_LINEAR).astype(int)
         inside = cv2.warpAffine(np.full_like(frame, 255), matrix, (256, 256)).min(axis=2) == 255
         inside = cv2.erode(inside.astype(np.uint8), np.ones((7, 7), dtype=np.uint8)) > 0
@@ -128,21 +131,31 @@ def test_detected_faces_come_out_upright_and_in_one_place() -> None:
         assert np.array(again.landmarks) / crop.width == pytest.approx((TEMPLATE + 0.5) / 2, abs=0.04)
 
 
-def test_a_huge_face_is_shrunk_to_the_largest_crop() -> None:
+def test_a_huge_face_is_shrunk_to_the_largest_crop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation.crop, "LARGEST_CROP", 512)
     frame = np.full((100, 100, 3), 255, dtype=np.uint8)
-    crop = crop_of_face(frame, face_at(TEMPLATE * 20_000 - 10_000), FaceContract(margin=0, aligned=True))
-    assert crop.size == (4096, 4096)
+    crop = crop_of_face(frame, face_at(TEMPLATE * 2000 - 1000), FaceContract(margin=0, aligned=True))
+    assert crop.size == (512, 512)
     left, top, right, bottom = crop.getbbox() or (0, 0, 0, 0)
-    for edge, expected in ((left, 10_000), (top, 10_000), (right, 10_100), (bottom, 10_100)):
-        assert edge == pytest.approx(expected * 4096 / 20_000, abs=1)
+    for edge, expected in ((left, 1000), (top, 1000), (right, 1100), (bottom, 1100)):
+        assert edge == pytest.approx(expected * 512 / 2000, abs=1)
+
+
+def unlike_any_face() -> tuple[tuple[float, float], ...]:
+    """Returns points that correlate with the template in no direction."""
+    centred = TEMPLATE - TEMPLATE.mean(axis=0)
+    basis = np.linalg.svd(np.column_stack([centred, np.ones(5)]))[0][:, 3:]
+    return tuple(map(tuple, (basis * 20 + 50).tolist()))
 
 
 def test_what_cannot_be_aligned_is_refused() -> None:
     frame = np.zeros((100, 100, 3), dtype=np.uint8)
     with pytest.raises(DataError, match="needs the five landmarks of each face"):
         crop_of_face(frame, Face(10, 10, 20, 20), ALIGNED)
-    with pytest.raises(DataError, match="coincide"):
-        crop_of_face(frame, Face(10, 10, 20, 20, landmarks=((15.0, 15.0),) * 5), ALIGNED)
+    # One point; and such that every turn fits them equally badly, as of a template that is mirrored.
+    for landmarks in (((15.0, 15.0),) * 5, unlike_any_face()):
+        with pytest.raises(DataError, match="are not those of a face; check the table of boxes"):
+            crop_of_face(frame, Face(10, 10, 20, 20, landmarks=landmarks), ALIGNED)
     far = tuple((x + 500, y) for x, y in (TEMPLATE * 40).tolist())
     with pytest.raises(DataError, match="lie outside of their frame of 100 x 100"):
         crop_of_face(frame, Face(10, 10, 20, 20, landmarks=far), ALIGNED)

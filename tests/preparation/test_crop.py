@@ -5,12 +5,14 @@ import secrets
 import numpy as np
 import pytest
 
+import preparation.crop
 from export.errors import DataError
 from export.face_contract import FaceContract
-from preparation.crop import LARGEST_CROP, crop_box, crop_of_face
+from preparation.crop import crop_box, crop_of_face
 from preparation.face import Face
 
 FRESH = pytest.param(secrets.randbelow(1 << 32), id="fresh")
+LARGEST = 256
 SEEDS = pytest.mark.parametrize("seed", [0, FRESH])
 
 
@@ -35,18 +37,18 @@ def random_contract(rng: np.random.Generator, outside: str = "black") -> FaceCon
 def test_the_crop_is_the_part_of_a_frame_with_black_around(seed: int) -> None:
     """The frame is padded by so much black that every crop lies inside of it, where it is a plain slice."""
     rng = np.random.default_rng(seed)
-    for _ in range(40):
+    for _ in range(25):
         frame = rng.integers(1, 256, (rng.integers(20, 90), rng.integers(20, 90), 3), dtype=np.uint8)
         face, contract = random_face(rng, frame.shape[1], frame.shape[0]), random_contract(rng)
-        padded = np.pad(frame, ((500, 500), (500, 500), (0, 0)))
-        left, top, right, bottom = (edge + 500 for edge in crop_box(face, contract))
+        padded = np.pad(frame, ((260, 260), (260, 260), (0, 0)))
+        left, top, right, bottom = (edge + 260 for edge in crop_box(face, contract))
         assert np.array_equal(np.asarray(crop_of_face(frame, face, contract)), padded[top:bottom, left:right])
 
 
 @SEEDS
 def test_cut_off_crops_hold_the_same_pixels_without_the_black(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    for _ in range(40):
+    for _ in range(25):
         frame = rng.integers(1, 256, (rng.integers(20, 90), rng.integers(20, 90), 3), dtype=np.uint8)
         face, contract = random_face(rng, frame.shape[1], frame.shape[0]), random_contract(rng, "cut")
         black = FaceContract(margin=contract.margin, shape=contract.shape)
@@ -100,27 +102,33 @@ def test_a_shifted_frame_gives_the_same_crop(seed: int) -> None:
         assert crop_of_face(shifted, moved, contract) == crop_of_face(frame, face, contract)
 
 
-def test_tiny_and_huge_faces() -> None:
+def test_a_tiny_face_is_a_pixel() -> None:
+    frame = np.arange(3 * 20 * 20, dtype=np.uint8).reshape(20, 20, 3)
+    crop = crop_of_face(frame, Face(10.4, 12.4, 0.2, 0.1), FaceContract(margin=0))
+    assert crop.size == (1, 1)
+    assert crop.getpixel((0, 0)) == tuple(frame[12, 10].tolist())
+
+
+def test_of_a_huge_face_only_so_much_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation.crop, "LARGEST_CROP", LARGEST)
     frame = np.full((300, 400, 3), 200, dtype=np.uint8)
-    assert crop_of_face(frame, Face(10, 10, 0.2, 0.1), FaceContract(margin=0)).size == (1, 1)
-    # Of five times the frame, only so much is made; the frame is in the middle of it, in its own aspect.
-    crop = crop_of_face(frame, Face(-2000, -2000, 4000, 4000), FaceContract(margin=1.0))
-    assert crop.size == (LARGEST_CROP, LARGEST_CROP)
+    crop = crop_of_face(frame, Face(-400, -400, 800, 800), FaceContract(margin=1.0))
+    assert crop.size == (LARGEST, LARGEST)
     left, top, right, bottom = crop.getbbox() or (0, 0, 0, 0)
-    shrunk = LARGEST_CROP / 12000
-    assert right - left == pytest.approx(400 * shrunk, abs=1)
-    assert bottom - top == pytest.approx(300 * shrunk, abs=1)
-    assert left == pytest.approx(6000 * shrunk, abs=1)
+    shrunk = LARGEST / 2400
+    for edge, expected in ((left, 1200), (top, 1200), (right, 1600), (bottom, 1500)):
+        assert edge == pytest.approx(expected * shrunk, abs=1)
 
 
-def test_a_large_crop_is_shrunk_without_aliasing() -> None:
-    stripes = np.zeros((40, 5000, 3), dtype=np.uint8)
+def test_a_large_crop_is_shrunk_without_aliasing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation.crop, "LARGEST_CROP", LARGEST)
+    stripes = np.zeros((40, 700, 3), dtype=np.uint8)
     stripes[:, ::2] = 255
-    crop = crop_of_face(stripes, Face(0, -2480, 5000, 5000), FaceContract(margin=0))
-    assert crop.size == (LARGEST_CROP, LARGEST_CROP)
+    crop = crop_of_face(stripes, Face(0, -330, 700, 700), FaceContract(margin=0))
+    assert crop.size == (LARGEST, LARGEST)
     # Stripes of one pixel become grey, neither black nor white and without beats.
-    middle = np.asarray(crop)[LARGEST_CROP // 2, 10:-10]
-    assert 70 < middle.min() <= middle.max() < 185
+    middle = np.asarray(crop)[LARGEST // 2, 10:-10]
+    assert 110 < middle.min() <= middle.max() < 145
 
 
 @pytest.mark.parametrize("face", [Face(50, 0, 10, 10), Face(0, 40, 9, 9), Face(-20, 0, 20.5, 10), Face(0, 0, 0, 5)])

@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from export.errors import VideoError
 from preparation import decoding
@@ -249,6 +250,15 @@ def _without_end(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
 
 
+def _unknown_codec(path: Path) -> None:
+    write_numbered(path, 3)
+    path.write_bytes(path.read_bytes().replace(b"avc1\0\0\0\0", b"zzzz\0\0\0\0"))
+
+
+def _picture(path: Path) -> None:
+    Image.fromarray(numbered_frame(1)).save(path, "PNG")
+
+
 def _playlist(path: Path) -> None:
     """FFmpeg would open whatever a playlist names, be it elsewhere on the disk or in the network."""
     write_numbered(path.with_name("secret.ts"), 3)
@@ -262,6 +272,8 @@ UNREADABLE = {
     "noise.avi": (lambda path: path.write_bytes(np.random.default_rng(0).bytes(9000)), "is no video"),
     "sound.mp4": (_audio, "only audio"),
     "cut.mp4": (_without_end, "is no video"),
+    "unknown.mp4": (_unknown_codec, "no decoder for"),
+    "picture.mp4": (_picture, "is no video"),
     "list.m3u8": (_playlist, "is no video"),
     "list.mp4": (_playlist, "is no video"),
     "folder.mp4": (lambda path: path.mkdir(), "no video at"),
@@ -276,6 +288,14 @@ def test_what_is_no_video_is_named_in_one_line(tmp_path: Path, name: str) -> Non
         frames_of_video(tmp_path / name, 4)
     assert str(tmp_path / name) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_names_that_mean_something_to_ffmpeg_are_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = write_numbered(tmp_path / "video.mp4", 3).read_bytes()
+    monkeypatch.chdir(tmp_path)
+    for name in ("a%03d.mp4", "-x.mp4", "concat:a|b.mp4", "http:x.mp4", "\u6f22 \udcff.mp4"):
+        Path(name).write_bytes(content)
+        assert taken(Path(name), 3) == ([0, 1, 2], [0, 1, 2])
 
 
 def test_a_song_with_a_cover_is_no_video(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from calibration.datasets.dataset import samples_from_path
 from calibration.datasets.prepared import read_prepared
 from export.errors import DataError
 from export.face_contract import FaceContract
+from export.model_file import contract_from_toml
 from tests.preparation.face_videos import CUT, FaceVideos, first_number, frame_with_face, tree_digest, write_face_videos
 from tests.preparation.numbered_video import HEIGHT, WIDTH, number_of, numbered_frame, write_numbered
 
@@ -365,7 +366,9 @@ def test_a_dry_run_tells_and_writes_nothing(case: FaceVideos, capsys: pytest.Cap
     assert tree_digest(case.out) == before
 
 
-def test_the_model_file_decides_and_options_go_before_it(case: FaceVideos, tmp_path: Path) -> None:
+def test_the_model_file_decides_and_options_go_before_it(
+    case: FaceVideos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from preparation.cli import main
 
     model = tmp_path / "model.toml"
@@ -376,10 +379,16 @@ def test_the_model_file_decides_and_options_go_before_it(case: FaceVideos, tmp_p
     record = read_prepared(case.out)
     assert record is not None
     assert (record.faces, record.frames) == (FaceContract(margin=0.5, shape="box", min_score=0.9), 3)
+    assert "declare in model.toml" not in capsys.readouterr().out
     assert main([*arguments, "--margin", "0", "--frames", "2"]) == 0
     record = read_prepared(case.out)
     assert record is not None
     assert (record.faces, record.frames) == (FaceContract(margin=0.0, shape="box", min_score=0.9), 2)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "declare in model.toml" in line]
+    text = line.partition("refused: ")[2].replace("] ", "]\n").replace(" [", "\n[").replace(", ", "\n")
+    model.write_text('architecture = "x"\n[input]\nsize = 64\n' + text, encoding="utf-8")
+    contract = contract_from_toml(model)
+    assert (contract.faces, contract.video.frames) == (record.faces, record.frames)
 
 
 def test_a_setting_out_of_range_is_named(case: FaceVideos, capsys: pytest.CaptureFixture[str]) -> None:
