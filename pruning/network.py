@@ -56,8 +56,8 @@ class DenseNetwork:
         self._model = model
         self.keep = keep
         require_computable(model.graph)
-        self._require_dense()
         require_writable(detector, self.layers, model)
+        self._require_dense()
 
     @cached_property
     def graph(self) -> TorchGraph:
