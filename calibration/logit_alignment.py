@@ -72,11 +72,22 @@ def aligned(model: onnx.ModelProto, alignment: Alignment) -> onnx.ModelProto:
     return result
 
 
+def require_alignable(graph: onnx.GraphProto) -> None:
+    """Refuses a graph that does not end in one linear layer.
+
+    Raises:
+        QuantizationError: The graph ends otherwise.
+    """
+    _classifier(graph)
+
+
 def _classifier(graph: onnx.GraphProto) -> onnx.NodeProto:
     classifiers = {layer.name for layer in layers_from_graph(graph) if layer.role is Role.CLASSIFIER}
     nodes: list[onnx.NodeProto] = [node for node in graph.node if node.name in classifiers]
     if len(nodes) != 1 or nodes[0].op_type not in ("Gemm", "Conv"):
-        raise QuantizationError("the logit cannot be aligned: the graph does not end in one linear layer")
+        raise QuantizationError(
+            "the logit cannot be aligned: the graph does not end in one linear layer; build q16 or q8w for this network"
+        )
     return nodes[0]
 
 

@@ -131,6 +131,8 @@ def _build(request: BuildRequest, store: ArtifactStore, announce: Callable[[str]
     if not store.dry_run:
         spec = begin_spec(run, spec)
     stages.require_prunings(variant.pruning for variant in request.variants if variant.pruning)
+    if any(variant.precision is Precision.INT8 for variant in request.variants):
+        stages.require_quantizable()
     for variant in request.variants:
         for backend in backends:
             stages.engine(variant, backend, request.options)

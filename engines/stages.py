@@ -14,6 +14,7 @@ from safetensors.torch import save as serialized_weights
 
 from calibration.int8_images import image_warnings, int8_images_from_samples
 from calibration.loading import BatchReader
+from calibration.quantizable import require_quantizable
 from engines.download import download_bytes
 from engines.int8_stages import Int8Stages
 from export.checkpoint import Detector, detector_from_checkpoint
@@ -138,6 +139,15 @@ class Stages:
             self._calibration_samples(f"pruning to {pruning.name}")
             if not self._store.dry_run and not self._run.model(pruning.name).is_file():
                 self._pruning.require_possible(pruning)
+
+    def require_quantizable(self) -> None:
+        """Refuses an INT8 search in a network that it cannot follow, before anything else is made of it.
+
+        Raises:
+            QuantizationError: The message names the first node that stands in the way.
+        """
+        if not self._store.dry_run:
+            require_quantizable(onnx.load(self.fp32_graph(None).path))
 
     def pruned_weights(self, pruning: Pruning) -> Artifact:
         """Prunes the dense detector, repairs it and stores its weights."""

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.errors import ParityError
 
-REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "GlobalAveragePool"})
+REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "ReduceL2", "GlobalAveragePool"})
 _HEAD_OPS = REDUCTIONS | {"Gemm", "MatMul", "Add", "Reshape", "Flatten", "Squeeze", "Identity"}
 _FP16_MAX = float(np.finfo(np.float16).max)
 

@@ -11,7 +11,7 @@ from calibration.graph_index import GraphIndex
 from calibration.layer_inputs import geometry_from_node
 from calibration.layers import Role, biases_from_graph, layers_from_graph
 from calibration.placement import first_match, require_matches
-from calibration.torch_graph import TorchGraph, torch_device
+from calibration.torch_graph import TorchGraph, require_computable, torch_device
 from pruning.channel_groups import channel_groups_from_graph
 from pruning.errors import PruningError
 from pruning.writing_back import require_writable
@@ -41,7 +41,7 @@ class DenseNetwork:
 
     Raises:
         PruningError: The detector is pruned already, or does not hold the graph's weights as such.
-        QuantizationError: A pattern matches no layer.
+        QuantizationError: A pattern matches no layer, or the graph holds an operator that pruning cannot follow.
 
     Attributes:
         detector: The detector.
@@ -55,8 +55,9 @@ class DenseNetwork:
         require_matches(keep, self.layers)
         self._model = model
         self.keep = keep
-        self._require_dense()
+        require_computable(model.graph)
         require_writable(detector, self.layers, model)
+        self._require_dense()
 
     @cached_property
     def graph(self) -> TorchGraph:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import onnx
 import pytest
@@ -14,9 +12,6 @@ from export.contract import INPUT_NAME, OUTPUT_NAME
 from export.runners import session_from_model
 from tests.calibration.planted import with_outputs
 from tests.calibration.small_networks import NetworkMaker, images_for_tests, logits_of, small_network
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -85,30 +80,6 @@ def test_constants_can_be_overridden_and_kept_tensors_come_back() -> None:
     assert set(found) == {"stem.out", INPUT_NAME, "second/Add.out"}
     expected = session_from_model(with_outputs(model, ["stem.out"])).run(["stem.out"], {INPUT_NAME: images.numpy()})
     np.testing.assert_allclose(found["stem.out"].numpy(), expected[0], atol=1e-5)
-
-
-OPERATORS: list[Callable[[NetworkMaker], str]] = [
-    lambda make: make.node(
-        "Clip", "op", [INPUT_NAME, *(make.constant(n, np.array(v, np.float32)) for n, v in (("l", -0.5), ("h", 0.7)))]
-    ),
-    lambda make: make.node("HardSigmoid", "op", [INPUT_NAME], alpha=0.3, beta=0.4),
-    lambda make: make.node("HardSigmoid", "op", [INPUT_NAME]),
-    lambda make: make.node("HardSwish", "op", [INPUT_NAME]),
-    lambda make: make.node("Identity", "op", [INPUT_NAME]),
-    lambda make: make.node("Relu", "op", [INPUT_NAME]),
-    lambda make: make.node("Sub", "op", [INPUT_NAME, make.constant("c", np.full((1, 3, 1, 1), 0.3, np.float32))]),
-    lambda make: make.node("GlobalAveragePool", "op", [INPUT_NAME]),
-]
-
-
-@pytest.mark.parametrize("operator", OPERATORS, ids=lambda f: str(OPERATORS.index(f)))
-def test_single_operators_agree_with_onnx_runtime(operator: Callable[[NetworkMaker], str]) -> None:
-    make = NetworkMaker()
-    make.classified(operator(make), 3)
-    model, images = make.model(), images_for_tests(4)
-    np.testing.assert_allclose(
-        TorchGraph(model).logits(torch.from_numpy(images)).numpy(), logits_of(model, images), atol=1e-5
-    )
 
 
 @pytest.mark.parametrize("transposed", [0, 1])
