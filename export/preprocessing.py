@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from export.errors import ImageError
+from export.image_modes import TOO_MANY_PIXELS, reason_to_refuse, rgb_from_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +18,12 @@ if TYPE_CHECKING:
 
     from export.contract import InputContract
 
+# Of as many pixels as it warns of, `image_from_file` decodes none.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 PIXEL_PEAK = 255
+# What cameras, encoders and data sets write. Pillow reads more, but starts Ghostscript for PostScript, for example.
+_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -28,19 +35,38 @@ _FILTERS = {
 def image_from_file(path: Path) -> Image.Image:
     """Decodes an image file to RGB, upright according to its EXIF orientation.
 
+    What the file is called does not matter, only what it holds. Colour profiles are ignored, as training pipelines
+    ignore them: Display-P3 is read as if it were sRGB. `export.image_modes` says what becomes of transparency, of
+    more than 8 bits and of CMYK.
+
     Raises:
-        ImageError: The file is missing, truncated, not an image, or absurdly large.
+        ImageError: The file is missing, empty, truncated, no image, an animation, of pixels without a declared range
+            (floats, 32 bits), or of more than `MOST_PIXELS` pixels, which are not decoded.
     """
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            return upright if upright.mode == "RGB" else upright.convert("RGB")
+        with Image.open(path, formats=_FORMATS) as image:
+            reason = reason_to_refuse(image)
+            if not reason:
+                return rgb_from_image(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise ImageError(f"no image at {path}; was it moved after the list was made?") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageError(
-            f"cannot decode {path} ({error}); replace the file or pass --skip-unreadable to go on without it"
-        ) from error
+    except UnidentifiedImageError as error:
+        found = f"it is no {', '.join(_FORMATS)} file" if path.stat().st_size else "it is empty"
+        raise _cannot_decode(path, found) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _cannot_decode(path, TOO_MANY_PIXELS) from error
+    except MemoryError:
+        raise
+    # Damaged files make Pillow trip over anything: struct.error, KeyError, EOFError, OverflowError ...
+    except Exception as error:
+        raise _cannot_decode(path, " ".join(str(error).split()) or type(error).__name__) from error
+    raise _cannot_decode(path, reason)
+
+
+def _cannot_decode(path: Path, reason: str) -> ImageError:
+    return ImageError(
+        f"cannot decode {path} ({reason}); replace the file or pass --skip-unreadable to go on without it"
+    )
 
 
 def resized_image(image: Image.Image, contract: InputContract) -> Image.Image:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from export.onnx_from_torch import onnx_from_torch
+import engines.stages
 from tests.detectors import random_detector
+from tests.exports import exported, share_exports
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import onnx
 
     from export.checkpoint import Detector
@@ -29,9 +32,19 @@ def detector() -> Detector:
     return random_detector()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Lets commands that run in this process export a checkpoint only if no test had it exported before."""
+    base = tmp_path_factory.getbasetemp()
+    share_exports((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines.stages, "onnx_from_torch", exported)
+        yield
+
+
 @pytest.fixture(scope="session")
-def _exported(detector: Detector) -> onnx.ModelProto:
-    return onnx_from_torch(detector)
+def _exported(detector: Detector, _exports: None) -> onnx.ModelProto:
+    return exported(detector)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,16 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
+from engines.cli import main as build_engines
+from evaluate.cli import main as evaluate_engines
 from export.model_file import contract_from_toml
 from export.network import module_from_contract
 from export.sidecar import sidecar_path
 from export.variant import DEFAULT_VARIANTS
-from tests.signoff_run import DONE, GRADED, SignoffCase, write_case
+from tests.celeb_df_tree import write_tree
+from tests.detectors import contract_for_tests, write_checkpoint
+from tests.signoff_run import DONE, GRADED, LENIENT, SignoffCase
+from tests.test_readme import commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +33,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory: pytest.TempPathFactory) -> SignoffCase:
-    case = write_case(tmp_path_factory.mktemp("end_to_end"))
+    """A run in a folder that is laid out as README has it."""
+    folder = tmp_path_factory.mktemp("end_to_end")
+    case = SignoffCase(
+        checkpoint=write_checkpoint(folder, contract_for_tests()).rename(folder / "b5.safetensors"),
+        calibration=write_tree(folder / "data/calibration", first_identity=0),
+        test=write_tree(folder / "data/test", first_identity=100),
+        out=folder / "runs/b5",
+    )
     assert case.build() in DONE
     assert case.evaluate() in GRADED
     return case
@@ -112,6 +125,24 @@ def test_second_run_makes_nothing(case: SignoffCase, capsys: pytest.CaptureFixtu
     assert case.evaluate() in GRADED
     assert "making" not in capsys.readouterr().out
     assert snapshot(case) == before
+
+
+def test_the_two_verbs_of_the_readme_run_as_written_and_ask_for_this_run(
+    case: SignoffCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a folder that holds what the commands name; all that they need is there, so they must ask for the same."""
+    folder = tmp_path / "copy"
+    shutil.copytree(case.checkpoint.parent, folder)
+    (folder / "runs/b5/report/report.md").unlink()
+    monkeypatch.chdir(folder)
+    verbs = {"build-engines": build_engines, "evaluate-engines": evaluate_engines}
+    typed = [command for command in commands() if command[0] in verbs]
+    assert [command[0] for command in typed] == list(verbs)
+    for name, *arguments in typed:
+        # Random weights stand no pruning, which the run was asked to accept.
+        assert verbs[name]([*arguments, *(LENIENT if name == "build-engines" else ())]) in GRADED
+    assert "making" not in capsys.readouterr().out
+    assert (folder / "runs/b5/report/report.md").is_file()
 
 
 def test_dry_run_lists_every_artifact_and_writes_nothing(

@@ -26,8 +26,6 @@ from tests.signoff_run import GRADED, SignoffCase, write_case
 if TYPE_CHECKING:
     from typing import Any
 
-    import onnx
-
 ROOT = Path(__file__).parents[1]
 NOT_ON_A_DEVICE = "torch,torchvision,timm,jinja2,matplotlib,onnx,onnxscript,nncf,scipy,safetensors,zstandard,sklearn"
 SCORES, REPORT = "--scores-only", "--from-scores"
@@ -45,12 +43,9 @@ def evaluate(case: SignoffCase, *options: str, without: str) -> subprocess.Compl
 
 
 @pytest.fixture(scope="module")
-def workstation(_exported: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> SignoffCase:
+def workstation(tmp_path_factory: pytest.TempPathFactory) -> SignoffCase:
     case = write_case(tmp_path_factory.mktemp("workstation"))
-    with pytest.MonkeyPatch.context() as patch:
-        # The same network has been exported for other tests; the stage compares the graph with PyTorch.
-        patch.setattr("engines.stages.onnx_from_torch", lambda _: _exported)
-        assert case.build("--variants", "baseline", "q16", "--backend", "onnxruntime") == 0
+    assert case.build("--variants", "baseline", "q16", "--backend", "onnxruntime") == 0
     return case
 
 

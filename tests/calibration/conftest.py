@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from export.onnx_from_torch import onnx_from_torch
 from tests.detectors import random_detector
+from tests.exports import exported
 
 if TYPE_CHECKING:
     import onnx
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def b0_model() -> onnx.ModelProto:
     """EfficientNet-B0 with random weights; it is shared, so tests do not change it."""
-    return onnx_from_torch(random_detector(architecture="efficientnet_b0", size=64))
+    return exported(random_detector(architecture="efficientnet_b0", size=64))
 
 
 @pytest.fixture(scope="session")
 def mobilenet_model() -> onnx.ModelProto:
     """MobileNetV3 with random weights: HardSwish, HardSigmoid gates, ReLU; it is shared, so tests do not change it."""
-    return onnx_from_torch(random_detector(architecture="mobilenetv3_small_050", size=64))
+    return exported(random_detector(architecture="mobilenetv3_small_050", size=64))

@@ -10,8 +10,8 @@ from torch import nn
 from calibration.errors import QuantizationError
 from calibration.layers import Role, layers_from_graph
 from calibration.residuals import residuals_from_graph
-from export.onnx_from_torch import onnx_from_torch
 from tests.detectors import random_detector
+from tests.exports import exported
 
 if TYPE_CHECKING:
     import onnx
@@ -74,7 +74,7 @@ def test_residuals_are_the_blocks_with_a_skip(b0_model: onnx.ModelProto, b0_dete
 def test_other_backbones_follow_the_same_rules(architecture: str, gate: str, residual_count: int) -> None:
     """HardSigmoid gates, gates after the last convolution of a block, downsampled identities, no gate at all."""
     detector = random_detector(architecture=architecture)
-    model = onnx_from_torch(detector)
+    model = exported(detector)
     convolutions = modules(detector, nn.Conv2d)
     assert named(model, Role.SQUEEZE_EXCITE) == {name for name in convolutions if gate in name}
     assert len(named(model, Role.STEM)) == len(named(model, Role.CLASSIFIER)) == 1

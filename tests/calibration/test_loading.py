@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import calibration.loading as loading
 from calibration.datasets.celeb_df import samples_from_celeb_df
@@ -62,6 +63,19 @@ def test_unreadable_image_stops_the_reader_unless_it_may_skip(samples: tuple[Sam
         read = [sample for batch in reader for sample in batch.samples]
         assert read == [*samples[:7], *samples[8:]]
         assert reader.unreadable == [samples[7]]
+
+
+def test_what_is_no_picture_is_counted_and_left_out(samples: tuple[Sample, ...]) -> None:
+    frame = Image.new("L", (48, 48), 200)
+    samples[0].path.write_bytes(b"")
+    samples[3].path.write_bytes(b"<html>404</html>")
+    frame.save(samples[5].path, "GIF", save_all=True, append_images=[Image.new("L", (48, 48), 9)])
+    frame.convert("F").save(samples[9].path, "TIFF")
+    Image.new("1", (10_000, 9_000)).save(samples[17].path)
+    bad = [samples[index] for index in (0, 3, 5, 9, 17)]
+    reader = BatchReader(samples, CONTRACT, 4, skip_unreadable=True)
+    assert [sample for batch in reader for sample in batch.samples] == [s for s in samples if s not in bad]
+    assert reader.unreadable == bad
 
 
 def test_decoding_runs_at_most_two_batches_ahead(samples: tuple[Sample, ...], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,20 +1,40 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from demo.cli import main
 from export.variant import DEFAULT_VARIANTS
+from pruning.distillation import distilled
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
+
+    from export.checkpoint import Detector
+    from pruning.distillation import DistillationPlan
+
 SMALL = ("--backbone", "test_efficientnet", "--size", "64", "--epochs", "2", "--videos", "20")
 
 
+@pytest.fixture
+def briefly_distilled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out most of the steps that repair what is pruned, half a minute; their room tests what they do."""
+
+    def brief(
+        dense: Detector, pruned: Detector, images: torch.Tensor, plan: DistillationPlan, resume: Path, key: str
+    ) -> Detector:
+        return distilled(dense, pruned, images, replace(plan, steps=min(plan.steps, 20)), resume, key)
+
+    monkeypatch.setattr("pruning.making.distilled", brief)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("briefly_distilled")
 @pytest.mark.timeout(900)  # a minute alone, several on a machine that does other things
 def test_from_nothing_to_the_report_and_again_without_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"

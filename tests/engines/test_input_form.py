@@ -10,7 +10,6 @@ import onnx
 import pytest
 
 from calibration.int8_recipe import Int8Recipe
-from engines import stages as stages_module
 from engines.backend import BuildOptions, backend_from_name
 from engines.onnxruntime_backend import OnnxRuntimeBackend
 from engines.run_folder import RunFolder
@@ -36,9 +35,7 @@ CONTRACT = InputContract(64)
 
 
 @pytest.fixture
-def stages(fp32_model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
-    """Those of the network that `fp32_model` was exported from, which spares exporting it anew."""
-    monkeypatch.setattr(stages_module, "onnx_from_torch", lambda _: fp32_model)  # the stage compares it with PyTorch
+def stages(tmp_path: Path) -> Stages:
     contract = contract_for_tests()
     checkpoint = write_checkpoint(tmp_path / "model", contract)
     run = RunFolder(tmp_path / "run")

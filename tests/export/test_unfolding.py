@@ -8,10 +8,10 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from export.onnx_from_torch import onnx_from_torch
 from export.runners import session_from_model
 from export.unfolding import batch_norms_behind, state_with_folded_weights
 from tests.detectors import random_detector
+from tests.exports import exported
 
 
 def test_batch_norms_of_a_network_are_found() -> None:
@@ -28,7 +28,7 @@ def test_batch_norms_of_a_network_are_found() -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_changed_graph_and_changed_network_agree(seed: int) -> None:
     detector = random_detector(seed=seed)
-    model = onnx_from_torch(detector)
+    model = exported(detector)
     rng = np.random.default_rng(seed)
     weights, biases = {}, {}
     constants = {tensor.name: tensor for tensor in model.graph.initializer}

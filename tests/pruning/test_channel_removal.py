@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 
 from export.checkpoint import Detector, detector_from_checkpoint
 from export.errors import CheckpointError
-from export.onnx_from_torch import onnx_from_torch
 from pruning.channel_groups import channel_groups_from_graph, kept_channels
 from pruning.channel_removal import parameters_per_channel, without_channels
 from pruning.making import macs_of
 from tests.detectors import random_detector
+from tests.exports import exported
 
 IMAGES = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(5))
 
@@ -29,7 +29,7 @@ def dense(request: pytest.FixtureRequest) -> Detector:
 
 def drawn(detector: Detector, share: float) -> dict[str, list[int]]:
     rng = np.random.default_rng(0)
-    groups = channel_groups_from_graph(onnx_from_torch(detector).graph)
+    groups = channel_groups_from_graph(exported(detector).graph)
     assert groups
     return {
         group.name: sorted(rng.choice(group.channels, int(share * group.channels), replace=False).tolist())
@@ -40,7 +40,7 @@ def drawn(detector: Detector, share: float) -> dict[str, list[int]]:
 def with_deaf_readers(detector: Detector, removed: dict[str, list[int]]) -> Detector:
     """Makes the readers of channels ignore them."""
     module = copy.deepcopy(detector.module)
-    for group in channel_groups_from_graph(onnx_from_torch(detector).graph):
+    for group in channel_groups_from_graph(exported(detector).graph):
         for reader in group.readers:
             module.get_submodule(reader.name).weight.data[:, removed[group.name]] = 0
     return Detector(module, detector.contract, "")
@@ -49,7 +49,7 @@ def with_deaf_readers(detector: Detector, removed: dict[str, list[int]]) -> Dete
 def test_channels_that_nothing_reads_leave_no_trace(dense: Detector) -> None:
     removed = drawn(dense, 0.4)
     deaf = with_deaf_readers(dense, removed)
-    groups = channel_groups_from_graph(onnx_from_torch(dense).graph)
+    groups = channel_groups_from_graph(exported(dense).graph)
     narrow = without_channels(deaf, groups, removed)
     with torch.inference_mode():
         torch.testing.assert_close(narrow.module(IMAGES), deaf.module(IMAGES), rtol=1e-4, atol=1e-5)
@@ -63,7 +63,7 @@ def test_channels_that_nothing_reads_leave_no_trace(dense: Detector) -> None:
 
 def test_torch_pruning_removes_the_same(dense: Detector) -> None:
     removed = drawn(dense, 0.3)
-    groups = channel_groups_from_graph(onnx_from_torch(dense).graph)
+    groups = channel_groups_from_graph(exported(dense).graph)
     own = without_channels(dense, groups, removed)
     module = copy.deepcopy(dense.module)
     dependencies = tp.DependencyGraph().build_dependency(module, example_inputs=IMAGES[:1])
@@ -79,7 +79,7 @@ def test_torch_pruning_removes_the_same(dense: Detector) -> None:
 
 
 def test_narrow_network_survives_a_file(dense: Detector, tmp_path) -> None:
-    groups = channel_groups_from_graph(onnx_from_torch(dense).graph)
+    groups = channel_groups_from_graph(exported(dense).graph)
     narrow = without_channels(dense, groups, drawn(dense, 0.5))
     path = tmp_path / "narrow.safetensors"
     save_file(narrow.module.state_dict(), path)
@@ -88,7 +88,7 @@ def test_narrow_network_survives_a_file(dense: Detector, tmp_path) -> None:
     loaded = detector_from_checkpoint(path, dense.contract, narrowed=True)
     with torch.inference_mode():
         assert torch.equal(loaded.module(IMAGES), narrow.module(IMAGES))
-    graph = onnx_from_torch(loaded)
+    graph = exported(loaded)
     assert sum(int(np.prod(t.dims)) for t in graph.graph.initializer) < 1.05 * narrow.parameter_count
 
 
@@ -103,7 +103,7 @@ def test_wider_weights_than_the_network_are_refused(tmp_path) -> None:
 
 
 def test_residual_stream_head_and_stem_are_no_groups(dense: Detector) -> None:
-    groups = channel_groups_from_graph(onnx_from_torch(dense).graph)
+    groups = channel_groups_from_graph(exported(dense).graph)
     written = {layer.name for group in groups for layer in group.writers}
     assert not written & {"conv_stem", "conv_head", "classifier"}
     assert {name.rsplit(".", 1)[1] for name in written} >= {"conv_pw", "conv_dw"}
@@ -126,7 +126,7 @@ def test_kept_channels_are_multiples_and_never_all_gone(channels: int) -> None:
 
 @pytest.mark.parametrize("architecture", ["regnety_002", "regnetx_002"])
 def test_grouped_convolutions_that_are_not_depthwise_keep_their_channels(architecture: str) -> None:
-    graph = onnx_from_torch(random_detector(architecture=architecture)).graph
+    graph = exported(random_detector(architecture=architecture)).graph
     grouped = {node.name for node in graph.node if any(a.name == "group" and a.i > 1 for a in node.attribute)}
     groups = channel_groups_from_graph(graph)
     assert grouped

@@ -12,7 +12,6 @@ from onnx import numpy_helper
 from torch import nn
 
 from calibration.errors import QuantizationError
-from export.onnx_from_torch import onnx_from_torch
 from export.runners import TorchRunner
 from export.variant import pruning_from_name
 from pruning import network
@@ -21,6 +20,7 @@ from pruning.making import PruningWorkshop, macs_of, missed_limits
 from pruning.recipe import PruningRecipe
 from tests.calibration.workbench import labelled_images
 from tests.detectors import random_detector
+from tests.exports import exported
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def pruned(
     dense: Detector, name: str, tmp_path: Path, recipe: PruningRecipe | None = None, images: Int8Images | None = None
 ) -> tuple[Detector, PruningRecord]:
     recipe = recipe or PruningRecipe(distill_steps=0)
-    workshop = PruningWorkshop(dense, onnx_from_torch(dense), images or labelled_images(64), recipe)
+    workshop = PruningWorkshop(dense, exported(dense), images or labelled_images(64), recipe)
     return workshop.pruned(pruning_from_name(name), tmp_path / "state.resume.pt", "key")
 
 
@@ -111,7 +111,7 @@ def test_two_of_four_is_in_every_wide_pointwise_layer_of_the_graph(
     monkeypatch.setattr(network, "_FEWEST_FOR_TWO_OF_FOUR", WIDE)
     dense = random_detector(seed=1)
     detector, record = pruned(dense, "n24", tmp_path, PruningRecipe(recipe, distill_steps=0), labelled_images(64))  # type: ignore[arg-type]
-    model = onnx_from_torch(detector)
+    model = exported(detector)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     sparse = 0
     for node in model.graph.node:
@@ -145,7 +145,7 @@ def test_second_order_is_closer_than_magnitude(name: str, tmp_path: Path) -> Non
 def test_one_workshop_prunes_as_two_do(tmp_path: Path) -> None:
     """What several percentages share is measured once and changes nothing."""
     dense, images, recipe = random_detector(seed=3), labelled_images(64), PruningRecipe(distill_steps=0)
-    shared = PruningWorkshop(dense, onnx_from_torch(dense), images, recipe)
+    shared = PruningWorkshop(dense, exported(dense), images, recipe)
     shared.pruned(pruning_from_name("s20"), tmp_path / "a", "a")
     detector, record = shared.pruned(pruning_from_name("s40"), tmp_path / "b", "b")
     alone, expected = pruned(dense, "s40", tmp_path, recipe, images)
@@ -224,7 +224,7 @@ def test_keeping_everything_is_named_as_the_cause(name: str, told: str, tmp_path
 def test_the_predicted_percentage_is_near_the_limit(name: str, tmp_path: Path) -> None:
     """What is said to meet the limits is built, and lies much nearer to them than what missed them."""
     dense, images = random_detector(seed=4), labelled_images(64, fitted=64, judging=64)
-    workshop = PruningWorkshop(dense, onnx_from_torch(dense), images, PruningRecipe(distill_steps=0))
+    workshop = PruningWorkshop(dense, exported(dense), images, PruningRecipe(distill_steps=0))
     _, record = workshop.pruned(pruning_from_name(name), tmp_path / "state", "key")
     assert record.missed
     assert record.nearest_percent is not None

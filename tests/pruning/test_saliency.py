@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from export.onnx_from_torch import onnx_from_torch
 from pruning.network import DenseNetwork
 from pruning.saliency import Saliency, SaliencyMeter
 from pruning.zeros import CheapestZeros
 from tests.calibration.workbench import labelled_images
 from tests.detectors import random_detector
+from tests.exports import exported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ def network() -> DenseNetwork:
     block = detector.module.get_submodule("blocks.3.0")
     for reader in (block.conv_pwl, block.se.conv_reduce):
         reader.weight.data[:, : reader.in_channels // 2] = 1e-7
-    return DenseNetwork(detector, onnx_from_torch(detector))
+    return DenseNetwork(detector, exported(detector))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,40 @@
+"""FP32 graphs of small detectors, each exported once per session: the exporter takes seconds for the smallest network.
+
+What the exporter does is tested with `export.onnx_from_torch` itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+from typing import TYPE_CHECKING
+
+import onnx
+from safetensors.torch import save
+
+from export.onnx_from_torch import onnx_from_torch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from export.checkpoint import Detector
+
+_folders: list[Path] = []
+
+
+def share_exports(folder: Path) -> None:
+    """Names the folder that all processes of this session keep graphs in."""
+    folder.mkdir(exist_ok=True)
+    _folders[:] = [folder]
+
+
+def exported(detector: Detector) -> onnx.ModelProto:
+    """Returns what `onnx_from_torch` makes of a detector, found by all that it looks at; it belongs to the caller."""
+    digest = hashlib.sha256(f"{detector.contract.network_json()} {detector.module!r}".encode())
+    digest.update(save({key: value.contiguous() for key, value in detector.module.state_dict().items()}))
+    path = _folders[0] / digest.hexdigest()
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one process exports, the others wait for it
+        if not path.exists():
+            path.write_bytes(onnx_from_torch(detector).SerializeToString())
+    return onnx.ModelProto.FromString(path.read_bytes())
