@@ -84,8 +84,8 @@ def _explanation(record: ReportRecord, legend: str | None) -> list[str]:
     if record.heatmap_limit is not None:
         lines += [
             "",
-            f"Each image is {representative_text(record)}, under the class-activation map of the PyTorch network that the "
-            f"engine was made from. {MEANING[record.heatmap_method]} Red adds to fake, blue to real, and the bare face "
+            f"Each image is {representative_text(record)}, under the class-activation map of the PyTorch network that "
+            f"the engine was made from. {MEANING[record.heatmap_method]} Red adds to fake, blue to real, and the bare face "
             f"to neither. All heatmaps share one scale, saturated at a contribution of ±{record.heatmap_limit:.3g}.",
         ]
     if record.heatmap_obstacle:
