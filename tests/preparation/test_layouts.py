@@ -97,7 +97,6 @@ def _pair(folder: Path, first: int) -> FaceVideos:
     return write_face_videos(folder, tuple(names), first)
 
 
-@pytest.mark.slow
 def test_videos_go_through_both_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     contract = contract_for_tests(
         TINY, 64, faces=FaceContract(margin=0.0, shape="box"), video=VideoContract(frames=4, aggregation="max")
