@@ -15,6 +15,7 @@ from engines.run_folder import RunFolder
 from engines.spec import read_spec
 from engines.store import ArtifactStore
 from evaluate.evaluated import evaluated_variants
+from evaluate.maps.errors import CamError
 from evaluate.maps.heatmap import heatmap_from_map
 from evaluate.maps.source_maps import SourceMaps
 from evaluate.maps.visual_evidence import visual_evidence
@@ -240,7 +241,28 @@ def test_interrupted_maps_go_on_where_they_stopped(
     found = {path.stem: read_maps(path) for path in (case.out / "results/maps").glob("*.npz")}
     assert sum(batches) == sum(map(len, found.values()))
     assert {source: len(frames) <= whole[source] for source, frames in found.items()} == {"dense": True, "p50": True}
-    assert read_json(case.out / "results/maps/dense.npz.json")["facts"] == {"maps": len(found["dense"])}
+    facts = read_json(case.out / "results/maps/dense.npz.json")["facts"]
+    assert facts == {"maps": len(found["dense"]), "method": "additive"}
+
+
+def test_a_network_without_maps_is_shown_by_faces_and_the_reason(
+    laddered: SignoffCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = copied(laddered, tmp_path)
+    for path in (case.out / "results/maps").iterdir():
+        path.unlink()
+
+    def refused(_module: torch.nn.Module, _images: np.ndarray) -> CamResult:
+        raise CamError("it keeps no places apart")
+
+    monkeypatch.setattr("evaluate.maps.source_maps.class_activation_maps", refused)
+    sample = record_of(laddered)["gallery"][0]["sample"]
+    evidence = evidence_of(case, [sample])
+    assert evidence.obstacle == "it keeps no places apart"
+    assert not evidence.explanation.paths
+    assert not evidence.agreements
+    assert [(each.sample, each.heatmaps) for each in evidence.gallery] == [(sample, {})]
+    assert (case.out / "report" / evidence.gallery[0].picture).is_file()
 
 
 def read_maps(path: Path) -> list[str]:
