@@ -85,8 +85,9 @@ def _explanation(record: ReportRecord, legend: str | None) -> list[str]:
         lines += [
             "",
             f"Each image is {representative_text(record)}, under the class-activation map of the PyTorch network that "
-            f"the engine was made from. {MEANING[record.heatmap_method]} Red adds to fake, blue to real, and the bare face "
-            f"to neither. All heatmaps share one scale, saturated at a contribution of ±{record.heatmap_limit:.3g}.",
+            f"the engine was made from. {MEANING[record.heatmap_method]} Red adds to fake, blue to real, and the bare "
+            "face to neither. All heatmaps share one scale, saturated at a contribution of "
+            f"±{record.heatmap_limit:.3g}.",
         ]
     if record.heatmap_obstacle:
         lines += ["", f"There are no heatmaps: {escaped(record.heatmap_obstacle)}."]
