@@ -17,13 +17,12 @@ from export.efficientnet_sizes import EFFICIENTNET_SIZES
 from export.errors import CheckpointError
 from export.families import network_of_family
 from export.head_weights import HeadWeights, heads_in, suggested_layers
+from export.key_naming import Backbone, backbones_in
 from export.sidecar import sha256_of_file
 from export.weights_file import StoredWeights, weights_from_file
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from export.key_naming import Backbone
 
 _USUAL_SIZE = 224
 
@@ -84,7 +83,7 @@ def recognised(path: Path, declared: ModelContract | None = None) -> Recognition
     backbones = placed_backbones(stored.tensors, names)
     features = module.get_classifier().in_features  # type: ignore[operator]  # a method of every timm model
     found, heads, problem = _parts(stored, names, draft, features)
-    start = draft if declared or found is None else _with_head(draft, heads)
+    start = declared or _with_head(draft, heads)
     guessed = () if declared else _guesses(start, candidates, hub)
     notes: tuple[str, ...] = ()
     count = sum(tensor.numel() for tensor in stored.tensors.values() if tensor.is_floating_point())
@@ -120,14 +119,19 @@ def _parts(
 
 
 def _unknown(path: Path, stored: StoredWeights, hub: HubConfig | None) -> Recognition:
+    partly = backbones_in(stored.tensors)
     problem = (
-        "no network that is known here has these names and shapes; if it is one of timm's, name it in a model file and "
-        "pass --model FILE"
+        f"it has the names of an EfficientNet ({partly[0].naming} names, prefix {partly[0].prefix or 'none'}) and the "
+        "tensors of none, so some are missing, pruned or of a changed layer; declare which one in a model file and "
+        "pass it by --model FILE to see them"
+        if partly
+        else "no network that is known here has these names and shapes; if it is one of timm's, name it in a model "
+        "file and pass it by --model FILE"
     )
     count = sum(tensor.numel() for tensor in stored.tensors.values() if tensor.is_floating_point())
     heads = heads_in(stored.tensors)
     return Recognition(
-        path, sha256_of_file(path), stored, hub, (), (), heads, (), None, (), problem, count, stored.notes
+        path, sha256_of_file(path), stored, hub, (), partly, heads, (), None, (), problem, count, stored.notes
     )
 
 

@@ -105,6 +105,37 @@ def test_unknown_networks_ask_for_a_model_file(tmp_path: Path, capsys: pytest.Ca
     assert "--model FILE" in told
 
 
+def test_the_exit_code_tells_whether_anything_is_left_to_decide(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "a.pth", tmp_path / "model.toml"
+    torch.save(timm.create_model("efficientnet_b0", num_classes=1).state_dict(), path)
+    assert main([str(path), "--out", str(out)]) == 4
+    assert 'architecture = "efficientnet_b0"  # decide: ' in capsys.readouterr().out
+    assert main([str(path), "--model", str(out)]) == 0
+    assert "decide" not in capsys.readouterr().out
+
+
+def test_parts_of_an_efficientnet_are_called_so(tmp_path: Path) -> None:
+    state = timm.create_model("efficientnet_b0", num_classes=1).state_dict()
+    torch.save({key: value for key, value in state.items() if ".3.1." not in key}, tmp_path / "a.pth")
+    found = recognised(tmp_path / "a.pth")
+    assert found.start is None
+    assert "names of an EfficientNet (timm names, prefix none)" in found.problem
+    problem = recognised(tmp_path / "a.pth", contract_for_tests("efficientnet_b0", 64)).problem
+    assert "19 tensors missing (blocks.3.1.conv_pw.weight" in problem
+
+
+def test_outputs_are_counted_where_networks_have_to_be_chosen_first(tmp_path: Path) -> None:
+    state = timm.create_model("efficientnet_b0", num_classes=2).state_dict()
+    torch.save({**prefixed(state, "student."), **prefixed(state, "teacher.")}, tmp_path / "a.pth")
+    found = recognised(tmp_path / "a.pth")
+    assert "backbone_key" in found.problem
+    assert found.start is not None
+    assert found.start.head == "two-logits"
+    assert recognised(tmp_path / "a.pth", replace(found.start, backbone_key="student")).problem == ""
+
+
 @pytest.mark.parametrize(
     ("labels", "index"), [(["fake", "real"], 0), (["Real", "Deepfake"], 1), (["cat", "dog"], None), ([], None)]
 )
