@@ -87,7 +87,7 @@ def detector_from_checkpoint(path: Path, contract: ModelContract, *, narrowed: b
         _load_backbone(module, backbone, contract)
         found = heads_in(backbone.rest)
         heads = [head for head in found if _reads(head, features, narrowed)]
-        _require_heads(heads, features, backbone.rest)
+        _require_heads(heads, features, backbone.rest, stored.beside)
         others = [head for head in found if not _reads(head, features, narrowed)]
         head, unused = chosen_head(heads, others, contract, backbone.backbone.prefix)
         _require_nothing_left(backbone, (head, *unused), contract)
@@ -101,7 +101,7 @@ def detector_from_checkpoint(path: Path, contract: ModelContract, *, narrowed: b
         stored.wrapper,
         backbone.backbone.prefix,
         head.key,
-        (*stored.notes, *backbone.notes, *_notes_on_head(head, unused, backbone, contract)),
+        (*stored.notes, *backbone.notes, *_notes(head, unused, backbone, contract, narrowed)),
     )
 
 
@@ -115,11 +115,16 @@ def _reads(head: HeadWeights, features: int, narrowed: bool) -> bool:
     return head.inputs == features or (narrowed and head.inputs < features)
 
 
-def _require_heads(heads: Sequence[HeadWeights], features: int, rest: Mapping[str, torch.Tensor]) -> None:
+def _require_heads(
+    heads: Sequence[HeadWeights], features: int, rest: Mapping[str, torch.Tensor], beside: Sequence[str]
+) -> None:
     if heads:
         return
     if not rest:
-        raise CheckpointError("it holds a backbone without a classifier; save the state dict of the whole detector")
+        outside = f" (outside of it lie {', '.join(beside)})" if beside else ""
+        raise CheckpointError(
+            f"it holds a backbone without a classifier{outside}; save the state dict of the whole detector"
+        )
     raise CheckpointError(
         f"none of the {len(rest)} tensors beside the backbone{some(rest)} are those of a linear layer that reads its "
         f"{features} features; expected an nn.Linear, or an nn.Sequential that begins with one; save the detector so, "
@@ -127,10 +132,15 @@ def _require_heads(heads: Sequence[HeadWeights], features: int, rest: Mapping[st
     )
 
 
-def _notes_on_head(
-    head: HeadWeights, unused: Sequence[HeadWeights], found: BackboneWeights, contract: ModelContract
+def _notes(
+    head: HeadWeights, unused: Sequence[HeadWeights], found: BackboneWeights, contract: ModelContract, narrowed: bool
 ) -> list[str]:
     notes = [f"leaves the classifier {other} unused" for other in unused]
+    # Narrowed weights are this project's own, which have timm's names whatever the family.
+    if found.backbone.naming == "timm" and contract.family != "timm" and not narrowed:
+        notes.append(
+            f"its tensors have timm's names and are computed as {contract.family} does, as model.toml declares"
+        )
     is_torchvisions = found.backbone.naming == "torchvision" and head.parent == f"{found.backbone.prefix}classifier"
     if head.is_one_layer and head.layers[0].position and not contract.head_layers and not is_torchvisions:
         notes.append(

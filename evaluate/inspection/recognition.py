@@ -14,7 +14,7 @@ from export.backbone_weights import BackboneWeights, backbone_from_weights, back
 from export.checkpoint import detector_from_checkpoint
 from export.contract import HeadLayer, InputContract, ModelContract
 from export.efficientnet_sizes import EFFICIENTNET_SIZES
-from export.errors import CheckpointError
+from export.errors import CheckpointError, ContractError
 from export.families import network_of_family
 from export.head_weights import HeadWeights, heads_in, suggested_layers
 from export.key_naming import Backbone, backbones_in
@@ -70,7 +70,7 @@ def recognised(path: Path, declared: ModelContract | None = None) -> Recognition
         declared: What a model file says; nothing is guessed then.
 
     Raises:
-        CheckpointError: The file is no checkpoint or is refused.
+        CheckpointError: The file is no checkpoint or is refused, or `config.json` beside it cannot be true.
     """
     stored = weights_from_file(path)
     hub = hub_config_beside(path)
@@ -93,6 +93,10 @@ def recognised(path: Path, declared: ModelContract | None = None) -> Recognition
             count, notes = detector.parameter_count, detector.notes
         except CheckpointError as error:
             problem = str(error).removeprefix(f"{path}: ")
+    if problem and hub is not None and declared is None and candidates[0].architecture == hub.architecture:
+        problem = (
+            f"{hub.path.name} beside it names {hub.architecture}: {problem}; move it away if it is about another file"
+        )
     leftover = () if found is None else tuple(sorted(set(found.rest) - {n for head in heads for n in head.names}))
     return Recognition(
         path, sha256_of_file(path), stored, hub, candidates, backbones, heads, leftover, start, guessed, problem, count,
@@ -139,8 +143,11 @@ def _draft(candidate: Candidate, hub: HubConfig | None) -> ModelContract:
     size = native_size(candidate)
     known = InputContract(size)
     if hub is not None:
-        known = replace(known, size=hub.size or size, interpolation=hub.interpolation or known.interpolation)
-        known = replace(known, mean=hub.mean or known.mean, std=hub.std or known.std)
+        try:
+            known = replace(known, size=hub.size or size, interpolation=hub.interpolation or known.interpolation)
+            known = replace(known, mean=hub.mean or known.mean, std=hub.std or known.std)
+        except ContractError as error:
+            raise CheckpointError(f"{hub.path}: {error}; mend it or move it away") from None
     fake_index = hub.fake_index if hub is not None and hub.fake_index is not None else 1
     return ModelContract(candidate.architecture, known, fake_index=fake_index, family=candidate.family)
 

@@ -294,6 +294,20 @@ def test_head_key_decides(key: str, tmp_path: Path) -> None:
     assert detector.head_key == f"module.{key}"
 
 
+def test_a_classifier_outside_of_the_state_dict_is_mentioned(tmp_path: Path) -> None:
+    path = saved({"model": tiny().state_dict(), "classifier": {"weight": torch.ones(1, 256)}}, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"without a classifier \(outside of it lie classifier\); save"):
+        detector_from_checkpoint(path, contract_for_tests())
+
+
+def test_timms_names_in_another_family_are_noted(tmp_path: Path) -> None:
+    path = saved(tiny(1, "efficientnet_b0"), tmp_path / "a.pth")
+    (note,) = detector_from_checkpoint(path, TORCHVISION).notes
+    assert "timm's names and are computed as torchvision does" in note
+    assert detector_from_checkpoint(path, contract_for_tests("efficientnet_b0", 64)).notes == ()
+    assert detector_from_checkpoint(path, TORCHVISION, narrowed=True).notes == ()
+
+
 def test_what_may_stand_before_a_layer_is_told(tmp_path: Path) -> None:
     module = randomized(Wrapped(tiny(), "net", nn.Sequential(nn.ReLU(), nn.Linear(256, 1)), "fc"), 1)
     path = saved(module, tmp_path / "a.pth")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from evaluate.inspection.readings import NORMALIZATIONS, Reading, plausible_read
 from evaluate.inspection.recognition import recognised
 from export.checkpoint import detector_from_checkpoint
 from export.contract import InputContract
+from export.errors import CheckpointError
 from export.head import classifier_of
 from export.model_file import contract_from_toml, toml_from_contract
 from export.preprocessing import array_from_file
@@ -148,6 +150,16 @@ def test_names_of_classes_tell_the_fake_index(labels: list[str], index: int | No
     assert found.start is not None
     assert found.start.fake_index == (1 if index is None else index)
     assert ("decide" in dict(found.guessed)["fake_index"]) == (index is None)
+
+
+def test_a_config_of_another_file_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file(timm.create_model("efficientnet_b0", num_classes=1).state_dict(), path)
+    (tmp_path / "config.json").write_text('{"architecture": "resnet18"}', encoding="utf-8")
+    assert re.match("config.json beside it names resnet18: .* move it away if it is about", recognised(path).problem)
+    with_config(tmp_path, std=[0, 0, 0])
+    with pytest.raises(CheckpointError, match=r"config.json: input.std = .* mend it or move it away"):
+        recognised(path)
 
 
 def test_heads_of_several_layers_get_a_line_to_check(tmp_path: Path) -> None:
