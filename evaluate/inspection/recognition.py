@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast, get_args
 
 import timm
 
@@ -12,9 +12,10 @@ from evaluate.inspection.architectures import Candidate, candidates_of
 from evaluate.inspection.hub_config import HubConfig, hub_config_beside
 from export.backbone_weights import BackboneWeights, backbone_from_weights, backbone_keys, placed_backbones
 from export.checkpoint import detector_from_checkpoint
-from export.contract import HeadLayer, InputContract, ModelContract
+from export.contract import HeadLayer, InputContract, Interpolation, ModelContract, Resize
 from export.efficientnet_sizes import EFFICIENTNET_SIZES
 from export.errors import CheckpointError, ContractError
+from export.face_contract import Aggregation
 from export.families import network_of_family
 from export.head_weights import HeadWeights, heads_in, suggested_layers
 from export.key_naming import Backbone, backbones_in
@@ -93,10 +94,10 @@ def recognised(path: Path, declared: ModelContract | None = None) -> Recognition
             count, notes = detector.parameter_count, detector.notes
         except CheckpointError as error:
             problem = str(error).removeprefix(f"{path}: ")
-    if problem and hub is not None and declared is None and candidates[0].architecture == hub.architecture:
-        problem = (
-            f"{hub.path.name} beside it names {hub.architecture}: {problem}; move it away if it is about another file"
-        )
+    if problem and hub is not None and declared is None:
+        others = {candidate.architecture for candidate in candidates_of(stored.tensors)}
+        if others and hub.architecture.partition(".")[0] not in others:
+            problem = f"{hub.path.name} beside it names {hub.architecture}: {problem}; move it away if it is another's"
     leftover = () if found is None else tuple(sorted(set(found.rest) - {n for head in heads for n in head.names}))
     return Recognition(
         path, sha256_of_file(path), stored, hub, candidates, backbones, heads, leftover, start, guessed, problem, count,
@@ -196,6 +197,8 @@ def _guesses(
     guesses["input.mean"] = told if known_mean else "decide: ImageNet's; 0.5 and 0.0 are usual, too"
     guesses["input.std"] = told if known_mean else "decide: ImageNet's; 0.5 and 1.0 go with these means"
     known_filter = hub is not None and hub.interpolation
-    guesses["input.interpolation"] = told if known_filter else "decide"
-    guesses["input.resize"] = "decide: stretch, letterbox or center-crop"
+    guesses["input.interpolation"] = told if known_filter else f"decide: {' or '.join(get_args(Interpolation))}"
+    guesses["input.resize"] = f"decide: {' or '.join(get_args(Resize))}"
+    # Not marked as open: it is no question about the network, and engines do not depend on it.
+    guesses["video.aggregation"] = f"the default of {', '.join(get_args(Aggregation))}"
     return tuple(guesses.items())

@@ -113,7 +113,11 @@ def test_the_exit_code_tells_whether_anything_is_left_to_decide(
     path, out = tmp_path / "a.pth", tmp_path / "model.toml"
     torch.save(timm.create_model("efficientnet_b0", num_classes=1).state_dict(), path)
     assert main([str(path), "--out", str(out)]) == 4
-    assert 'architecture = "efficientnet_b0"  # decide: ' in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert 'architecture = "efficientnet_b0"  # decide: ' in text
+    # Every value of it is commented on but those that the weights tell.
+    bare = [line for line in out.read_text(encoding="utf-8").splitlines() if " = " in line and " # " not in line]
+    assert bare == ['head = "one-logit"', 'family = "timm"', "frames = 32"]
     assert main([str(path), "--model", str(out)]) == 0
     assert "decide" not in capsys.readouterr().out
 
@@ -156,7 +160,9 @@ def test_a_config_of_another_file_is_called_so(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_file(timm.create_model("efficientnet_b0", num_classes=1).state_dict(), path)
     (tmp_path / "config.json").write_text('{"architecture": "resnet18"}', encoding="utf-8")
-    assert re.match("config.json beside it names resnet18: .* move it away if it is about", recognised(path).problem)
+    assert re.match(
+        "config.json beside it names resnet18: .* move it away if it is another's", recognised(path).problem
+    )
     with_config(tmp_path, std=[0, 0, 0])
     with pytest.raises(CheckpointError, match=r"config.json: input.std = .* mend it or move it away"):
         recognised(path)
