@@ -62,7 +62,8 @@ def backbone_from_weights(
     if not found:
         raise CheckpointError(
             f"no network like {contract.architecture} is in the checkpoint: no key ends in {expected[0]} with the "
-            f"others beside it; its first keys are {', '.join(list(weights)[:3])}; see inspect-checkpoint"
+            f"others beside it; its first keys are {', '.join(list(weights)[:3])}; inspect-checkpoint without "
+            "--model tells what it holds"
         )
     backbone, notes = _chosen(found, contract)
     _require_own_naming(backbone, contract)

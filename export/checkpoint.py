@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _COUNTER = "num_batches_tracked"
 _LEFT_OVER = "either it is another architecture, or they belong to the training: save the state dict without them"
 
+_NOT_WHOLE = "it is another network, one of changed layers, or not all of it was saved"
+
 
 @dataclass(frozen=True)
 class Detector:
@@ -83,8 +85,11 @@ def detector_from_checkpoint(path: Path, contract: ModelContract, *, narrowed: b
         if narrowed:
             narrow_to_weights(module, backbone.tensors)
         _load_backbone(module, backbone, contract)
-        heads = [head for head in heads_in(backbone.rest) if _reads(head, features, narrowed)]
-        head, unused = chosen_head(heads, contract, backbone.backbone.prefix)
+        found = heads_in(backbone.rest)
+        heads = [head for head in found if _reads(head, features, narrowed)]
+        _require_heads(heads, features, backbone.rest, stored.beside)
+        others = [head for head in found if not _reads(head, features, narrowed)]
+        head, unused = chosen_head(heads, others, contract, backbone.backbone.prefix)
         _require_nothing_left(backbone, (head, *unused), contract)
         module = _with_classifier(module, head_from_weights(head, contract), contract)
     except CheckpointError as error:
@@ -96,7 +101,7 @@ def detector_from_checkpoint(path: Path, contract: ModelContract, *, narrowed: b
         stored.wrapper,
         backbone.backbone.prefix,
         head.key,
-        (*stored.notes, *backbone.notes, *(f"leaves the classifier {other} unused" for other in unused)),
+        (*stored.notes, *backbone.notes, *_notes(head, unused, backbone, contract, narrowed)),
     )
 
 
@@ -108,6 +113,40 @@ def canonical_contract(contract: ModelContract) -> ModelContract:
 
 def _reads(head: HeadWeights, features: int, narrowed: bool) -> bool:
     return head.inputs == features or (narrowed and head.inputs < features)
+
+
+def _require_heads(
+    heads: Sequence[HeadWeights], features: int, rest: Mapping[str, torch.Tensor], beside: Sequence[str]
+) -> None:
+    if heads:
+        return
+    if not rest:
+        outside = f" (outside of it lie {', '.join(beside)})" if beside else ""
+        raise CheckpointError(
+            f"it holds a backbone without a classifier{outside}; save the state dict of the whole detector"
+        )
+    raise CheckpointError(
+        f"none of the {len(rest)} tensors beside the backbone{some(rest)} are those of a linear layer that reads its "
+        f"{features} features; expected an nn.Linear, or an nn.Sequential that begins with one; save the detector so, "
+        "without weight norm and the like"
+    )
+
+
+def _notes(
+    head: HeadWeights, unused: Sequence[HeadWeights], found: BackboneWeights, contract: ModelContract, narrowed: bool
+) -> list[str]:
+    notes = [f"leaves the classifier {other} unused" for other in unused]
+    # Narrowed weights are this project's own, which have timm's names whatever the family.
+    if found.backbone.naming == "timm" and contract.family != "timm" and not narrowed:
+        notes.append(
+            f"its tensors have timm's names and are computed as {contract.family} does, as model.toml declares"
+        )
+    is_torchvisions = found.backbone.naming == "torchvision" and head.parent == f"{found.backbone.prefix}classifier"
+    if head.is_one_layer and head.layers[0].position and not contract.head_layers and not is_torchvisions:
+        notes.append(
+            f"takes what stands before {head.key} in its nn.Sequential for dropout; if it is more, declare head_layers"
+        )
+    return notes
 
 
 def _load_backbone(module: nn.Module, found: BackboneWeights, contract: ModelContract) -> None:
@@ -155,7 +194,7 @@ def _require_finite(tensors: Mapping[str, torch.Tensor]) -> None:
 
 def _advice(found: BackboneWeights) -> str:
     names = _fitting(found)
-    return f"these are the tensors of {' or '.join(names)}" if names else "see inspect-checkpoint"
+    return f"these are the tensors of {' or '.join(names)}" if names else _NOT_WHOLE
 
 
 def _fitting(found: BackboneWeights) -> tuple[str, ...]:

@@ -7,10 +7,11 @@ built here as a timm network, so that all that follows knows one set of names.
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast, get_args
 
 import timm
 
+from export.contract import Family
 from export.efficientnet_sizes import EFFICIENTNET_SIZES
 from export.image_size import image_size_options, misfit
 from export.static_padding import fix_padding, unpadded
@@ -18,7 +19,7 @@ from export.static_padding import fix_padding, unpadded
 if TYPE_CHECKING:
     from torch import nn
 
-    from export.contract import Family, ModelContract
+    from export.contract import ModelContract
 
 _PROJECTS: dict[Family, str] = {
     "efficientnet-pytorch": "EfficientNet-PyTorch",
@@ -49,8 +50,10 @@ def problem_of_architecture(family: Family, architecture: str) -> str:
         expected = f"a timm {timm.__version__} model name"
     else:
         expected = f"one of {_PROJECTS[family]}'s {names[0]} to {names[-1]}"
+    owners = [other for other in get_args(Family) if other != family and architecture in architectures_of_family(other)]
     close = difflib.get_close_matches(architecture, names, n=3)
-    hint = f"; did you mean {', '.join(close)}?" if close else ""
+    meant = [", ".join(close), *(f'family = "{owner}"' for owner in owners)]
+    hint = f"; did you mean {' or '.join(filter(None, meant))}?" if any(meant) else ""
     return f"unknown architecture {architecture!r}; expected {expected}{hint}"
 
 

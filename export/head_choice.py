@@ -16,43 +16,48 @@ _OUTPUTS = {"one-logit": 1, "two-logits": 2}
 
 
 def chosen_head(
-    heads: Sequence[HeadWeights], contract: ModelContract, prefix: str
+    heads: Sequence[HeadWeights], others: Sequence[HeadWeights], contract: ModelContract, prefix: str
 ) -> tuple[HeadWeights, tuple[HeadWeights, ...]]:
     """Returns the detector's classifier and those that are left unused.
 
     A classifier that a network has from its library, such as that of the thousand classes of ImageNet, may be left
-    over; any other one that reads the same features is a choice that `head_key` has to make.
+    over unless another one could read its outputs; any other one that reads the same features is a choice that
+    `head_key` has to make.
 
     Args:
-        heads: The classifiers that read what the backbone gives.
+        heads: The classifiers that read what the backbone gives, at least one.
+        others: Those of other inputs.
         contract: Declares the number of outputs and possibly the key.
         prefix: What precedes the backbone's keys.
 
     Raises:
-        CheckpointError: There is no such classifier, there are several, or its outputs are not those declared.
+        CheckpointError: There are several, its outputs are not those declared, or another one may follow it.
     """
+    every = (*heads, *others)
     if contract.head_key:
         named = [head for head in heads if _is_named(head, contract.head_key)]
         if len(named) != 1:
             raise CheckpointError(
                 f'head_key = "{contract.head_key}" names {len(named)} classifiers of the checkpoint; it holds '
-                f"{_listed(heads) or 'none that reads the features of ' + contract.architecture}"
+                f"{_listed(heads)}"
             )
         head = named[0]
     else:
+        for head in heads:
+            # Of as many outputs as inputs it may stand in front of any classifier that reads the features.
+            if head.inputs == head.outputs:
+                _require_no_follower(head, every)
         possible = [head for head in heads if head.can_detect or not _is_from_library(head, prefix)]
         possible = possible or list(heads)
-        if not possible:
-            raise CheckpointError(
-                f"the checkpoint holds no classifier that reads the features of {contract.architecture}; if it has one "
-                "under several names, put its layers into one nn.Sequential"
-            )
         if len(possible) > 1:
+            likely = next((head for head in possible if head.can_detect), possible[0])
             raise CheckpointError(
                 f"the checkpoint holds several classifiers: {_listed(possible)}; declare in model.toml which one "
-                f'decides, such as head_key = "{possible[0].key}"'
+                f'decides, such as head_key = "{likely.key}"'
             )
         head = possible[0]
+    if not head.can_detect:
+        _require_no_follower(head, every)
     _require_declared_outputs(head, contract)
     return head, tuple(other for other in heads if other is not head)
 
@@ -86,6 +91,17 @@ def require_declared_layers(head: HeadWeights, contract: ModelContract) -> None:
         raise CheckpointError(
             f"head_layers declares {', '.join(declared)}, but the classifier is {head}; list every layer of the "
             f"nn.Sequential at its position, dropout too, such as head_layers = {_toml_list(suggested_layers(head))}"
+        )
+
+
+def _require_no_follower(head: HeadWeights, every: Sequence[HeadWeights]) -> None:
+    follower = next((other for other in every if other is not head and other.inputs == head.outputs), None)
+    if follower is not None:
+        direct = f'; if {follower.key} reads the features itself, declare head_key = "{follower.key}"'
+        raise CheckpointError(
+            f"{follower} may read what {head} gives, and weights do not show what lies between layers of several "
+            "names; save them as one nn.Sequential and list its layers in head_layers"
+            + (direct if follower.inputs == head.inputs else "")
         )
 
 

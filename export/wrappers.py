@@ -53,8 +53,10 @@ def unwrapped(loaded: Mapping[Any, Any], depth: int = _MOST_NESTED) -> Unwrapped
     holders = {key: count for key, value in mapping.items() if (count := _tensors_in(value, depth))}
     direct = {key: value for key, value in mapping.items() if isinstance(value, torch.Tensor)}
     unknown = [key for key in holders if key not in WRAPPERS and not _NO_WEIGHTS.search(key.lower())]
-    averages = [key for key in unknown if names_an_average(key)]
     known = [key for key in WRAPPERS if key in holders]
+    # An average that keeps its tensors in a list may have others, such as its decay, under names.
+    fewest = max((holders[key] for key in known), default=0) / 2
+    averages = [key for key in unknown if names_an_average(key) and holders[key] > fewest]
     chosen = averages or known or unknown
     # A count of epochs or the weights of classes may lie beside a state dict as tensors, too.
     if not chosen or len(direct) > sum(holders[key] for key in chosen):
@@ -75,7 +77,9 @@ def _notes(mapping: Mapping[str, Any], chosen: list[str], averages: list[str], k
         over = f" rather than {', '.join(known)}" if known else ""
         return (f"takes the averaged weights (EMA) of {', '.join(averages)}{over}",)
     unnamed = [key for key in mapping if names_an_average(key) and isinstance(mapping[key], (Mapping, list))]
-    return tuple(f"{key} holds no named tensors, so that the averaged weights (EMA) are not used" for key in unnamed)
+    return tuple(
+        f"{key} holds no weights under names, so that the averaged weights (EMA) are not used" for key in unnamed
+    )
 
 
 def _tensors_in(value: Any, depth: int) -> int:

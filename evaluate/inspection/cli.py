@@ -22,12 +22,13 @@ _EXAMPLE = """examples:
   inspect-checkpoint b5.pth --samples data/validation --size 380
   inspect-checkpoint b5.pth --model model.toml --samples data/validation
 
-exit codes: 0 recognised, 4 something has to be decided first, 2 refused, or for what you can mend in the command
+exit codes: 0 nothing is left to decide, as with a --model that loads the file; 4 the lines marked "decide" or "to
+decide" are; 2 refused, or for what you can mend in the command
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `inspect-checkpoint`; returns 0, 4 where weights alone do not decide, 2 for what the user can mend."""
+    """Runs `inspect-checkpoint`; returns 0, 4 where something is left to decide, 2 for what the user can mend."""
     arguments = parsed_arguments(argv)
     return run_command("inspect-checkpoint", lambda: _run(arguments))
 
@@ -63,7 +64,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _run(arguments: argparse.Namespace) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
-    from evaluate.inspection.model_start import commented_toml
+    from evaluate.inspection.model_start import commented_toml, is_open
     from evaluate.inspection.recognition import recognised
     from evaluate.inspection.text import recognition_text
     from export.model_file import contract_from_toml
@@ -77,19 +78,19 @@ def _run(arguments: argparse.Namespace) -> int:
     print(recognition_text(found), flush=True)
     if found.start is None:
         return EXIT_INCONCLUSIVE
-    start, decided, guessed = found.start, not found.problem, dict(found.guessed)
+    start, told, guessed = found.start, not found.problem, dict(found.guessed)
     if arguments.samples is not None:
         if found.problem:
             raise SignoffError(f"no reading can be tried before this is decided: {found.problem}")
-        start, decided, told = _best_reading(arguments, found, declared is not None)
-        guessed |= told
+        start, told, comments = _best_reading(arguments, found, declared is not None)
+        guessed |= comments
     text = commented_toml(start, guessed)
     print(f"\nmodel.toml to start from:\n\n{text}", end="")
     if out is not None:
         with write_atomically(out) as temporary:
             temporary.write_text(text, encoding="utf-8")
         print(f"\nwritten to {out}")
-    return 0 if decided else EXIT_INCONCLUSIVE
+    return 0 if told and not any(map(is_open, guessed.values())) else EXIT_INCONCLUSIVE
 
 
 def _best_reading(

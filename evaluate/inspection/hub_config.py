@@ -22,7 +22,6 @@ class HubConfig:
     Attributes:
         path: The file.
         architecture: timm's name of the network.
-        classes: Number of outputs.
         labels: Names of the outputs, in order.
         size: Height and width of the input in pixels.
         interpolation: Filter of the resize.
@@ -32,7 +31,6 @@ class HubConfig:
 
     path: Path
     architecture: str = ""
-    classes: int | None = None
     labels: tuple[str, ...] = ()
     size: int | None = None
     interpolation: Interpolation | None = None
@@ -65,11 +63,9 @@ def hub_config_beside(checkpoint: Path) -> HubConfig | None:
     settings: dict[str, Any] = {**config, **(nested if isinstance(nested, dict) else {})}
     shape = settings.get("input_size")
     interpolation = settings.get("interpolation")
-    classes = config.get("num_classes", settings.get("num_classes"))
     return HubConfig(
         path,
         config["architecture"],
-        classes if isinstance(classes, int) else None,
         _labels(settings),
         shape[-1] if isinstance(shape, list) and len(shape) == 3 and isinstance(shape[-1], int) else None,
         interpolation if interpolation in get_args(Interpolation) else None,

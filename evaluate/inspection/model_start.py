@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from export.contract import ModelContract
 
+_DECIDE = "decide"
+
 
 def commented_toml(contract: ModelContract, guesses: Mapping[str, str]) -> str:
     """Returns a model file that reads back as `contract`.
@@ -27,3 +29,8 @@ def commented_toml(contract: ModelContract, guesses: Mapping[str, str]) -> str:
         comment = guesses.get(table + line.partition(" = ")[0], "")
         lines.append(f"{line}  # {comment}" if comment else line)
     return "\n".join([*lines, ""])
+
+
+def is_open(comment: str) -> bool:
+    """Tells whether a comment on a guess asks the user to decide."""
+    return comment.startswith(_DECIDE)

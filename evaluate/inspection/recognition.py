@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast, get_args
 
 import timm
 
@@ -12,18 +12,18 @@ from evaluate.inspection.architectures import Candidate, candidates_of
 from evaluate.inspection.hub_config import HubConfig, hub_config_beside
 from export.backbone_weights import BackboneWeights, backbone_from_weights, backbone_keys, placed_backbones
 from export.checkpoint import detector_from_checkpoint
-from export.contract import HeadLayer, InputContract, ModelContract
+from export.contract import HeadLayer, InputContract, Interpolation, ModelContract, Resize
 from export.efficientnet_sizes import EFFICIENTNET_SIZES
-from export.errors import CheckpointError
+from export.errors import CheckpointError, ContractError
+from export.face_contract import Aggregation
 from export.families import network_of_family
 from export.head_weights import HeadWeights, heads_in, suggested_layers
+from export.key_naming import Backbone, backbones_in
 from export.sidecar import sha256_of_file
 from export.weights_file import StoredWeights, weights_from_file
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from export.key_naming import Backbone
 
 _USUAL_SIZE = 224
 
@@ -71,7 +71,7 @@ def recognised(path: Path, declared: ModelContract | None = None) -> Recognition
         declared: What a model file says; nothing is guessed then.
 
     Raises:
-        CheckpointError: The file is no checkpoint or is refused.
+        CheckpointError: The file is no checkpoint or is refused, or `config.json` beside it cannot be true.
     """
     stored = weights_from_file(path)
     hub = hub_config_beside(path)
@@ -84,7 +84,7 @@ def recognised(path: Path, declared: ModelContract | None = None) -> Recognition
     backbones = placed_backbones(stored.tensors, names)
     features = module.get_classifier().in_features  # type: ignore[operator]  # a method of every timm model
     found, heads, problem = _parts(stored, names, draft, features)
-    start = draft if declared or found is None else _with_head(draft, heads)
+    start = declared or _with_head(draft, heads)
     guessed = () if declared else _guesses(start, candidates, hub)
     notes: tuple[str, ...] = ()
     count = sum(tensor.numel() for tensor in stored.tensors.values() if tensor.is_floating_point())
@@ -94,6 +94,10 @@ def recognised(path: Path, declared: ModelContract | None = None) -> Recognition
             count, notes = detector.parameter_count, detector.notes
         except CheckpointError as error:
             problem = str(error).removeprefix(f"{path}: ")
+    if problem and hub is not None and declared is None:
+        others = {candidate.architecture for candidate in candidates_of(stored.tensors)}
+        if others and hub.architecture.partition(".")[0] not in others:
+            problem = f"{hub.path.name} beside it names {hub.architecture}: {problem}; move it away if it is another's"
     leftover = () if found is None else tuple(sorted(set(found.rest) - {n for head in heads for n in head.names}))
     return Recognition(
         path, sha256_of_file(path), stored, hub, candidates, backbones, heads, leftover, start, guessed, problem, count,
@@ -120,14 +124,19 @@ def _parts(
 
 
 def _unknown(path: Path, stored: StoredWeights, hub: HubConfig | None) -> Recognition:
+    partly = backbones_in(stored.tensors)
     problem = (
-        "no network that is known here has these names and shapes; if it is one of timm's, name it in a model file and "
-        "pass --model FILE"
+        f"it has the names of an EfficientNet ({partly[0].naming} names, prefix {partly[0].prefix or 'none'}) and the "
+        "tensors of none, so some are missing, pruned or of a changed layer; declare which one in a model file and "
+        "pass it by --model FILE to see them"
+        if partly
+        else "no network that is known here has these names and shapes; if it is one of timm's, name it in a model "
+        "file and pass it by --model FILE"
     )
     count = sum(tensor.numel() for tensor in stored.tensors.values() if tensor.is_floating_point())
     heads = heads_in(stored.tensors)
     return Recognition(
-        path, sha256_of_file(path), stored, hub, (), (), heads, (), None, (), problem, count, stored.notes
+        path, sha256_of_file(path), stored, hub, (), partly, heads, (), None, (), problem, count, stored.notes
     )
 
 
@@ -135,8 +144,11 @@ def _draft(candidate: Candidate, hub: HubConfig | None) -> ModelContract:
     size = native_size(candidate)
     known = InputContract(size)
     if hub is not None:
-        known = replace(known, size=hub.size or size, interpolation=hub.interpolation or known.interpolation)
-        known = replace(known, mean=hub.mean or known.mean, std=hub.std or known.std)
+        try:
+            known = replace(known, size=hub.size or size, interpolation=hub.interpolation or known.interpolation)
+            known = replace(known, mean=hub.mean or known.mean, std=hub.std or known.std)
+        except ContractError as error:
+            raise CheckpointError(f"{hub.path}: {error}; mend it or move it away") from None
     fake_index = hub.fake_index if hub is not None and hub.fake_index is not None else 1
     return ModelContract(candidate.architecture, known, fake_index=fake_index, family=candidate.family)
 
@@ -185,6 +197,8 @@ def _guesses(
     guesses["input.mean"] = told if known_mean else "decide: ImageNet's; 0.5 and 0.0 are usual, too"
     guesses["input.std"] = told if known_mean else "decide: ImageNet's; 0.5 and 1.0 go with these means"
     known_filter = hub is not None and hub.interpolation
-    guesses["input.interpolation"] = told if known_filter else "decide"
-    guesses["input.resize"] = "decide: stretch, letterbox or center-crop"
+    guesses["input.interpolation"] = told if known_filter else f"decide: {' or '.join(get_args(Interpolation))}"
+    guesses["input.resize"] = f"decide: {' or '.join(get_args(Resize))}"
+    # Not marked as open: it is no question about the network, and engines do not depend on it.
+    guesses["video.aggregation"] = f"the default of {', '.join(get_args(Aggregation))}"
     return tuple(guesses.items())

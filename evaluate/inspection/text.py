@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evaluate.inspection.model_start import is_open
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -38,7 +40,7 @@ def recognition_text(found: Recognition) -> str:
     if found.problem:
         lines.append(f"to decide: {found.problem}")
     for key, comment in found.guessed:
-        if comment.startswith("decide"):
+        if is_open(comment):
             lines.append(f"not in the weights: {key}{comment.removeprefix('decide')}")
     return "\n".join(lines)
 
@@ -78,6 +80,8 @@ def tried_comments(best: Reading, others: Sequence[Reading]) -> dict[str, str]:
     for key, fact in tried.items():
         rivals = [str(value) for value in dict.fromkeys(map(fact, others)) if value != fact(best)]
         comments[key] = f"decide: these fit as well: {', '.join(rivals)}" if rivals else "fits the labelled faces best"
+    comments["fake_index"] = "fits the labelled faces best"
+    comments["family"] = comments["architecture"]
     return comments
 
 

@@ -180,6 +180,8 @@ def test_unknown_architecture_suggests_names(module: nn.Module, tmp_path: Path) 
     torch.save(module.state_dict(), path)
     with pytest.raises(CheckpointError, match=r"did you mean .*efficientnet_b5"):
         detector_from_checkpoint(path, contract_for_tests("eficientnet_b5"))
+    with pytest.raises(CheckpointError, match='or family = "efficientnet-pytorch" or family = "deepfakebench"'):
+        detector_from_checkpoint(path, contract_for_tests("efficientnet-b5"))
 
 
 def test_missing_file(tmp_path: Path) -> None:

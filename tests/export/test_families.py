@@ -118,7 +118,7 @@ def test_weights_of_timm_fit_every_family() -> None:
         ("efficientnet-pytorch", "tf_efficientnet_b5", "EfficientNet-PyTorch.*mean efficientnet-b5"),
         ("deepfakebench", "efficientnetb4", "DeepfakeBench.*mean efficientnet-b4"),
         ("torchvision", "efficientnet_b8", "torchvision.*mean efficientnet_b7"),
-        ("torchvision", "resnet50", "torchvision's efficientnet_b0 to efficientnet_b7$"),
+        ("torchvision", "resnet50", "efficientnet_b0 to efficientnet_b7; did you mean family = .timm.[?]$"),
         ("timm", "efficientnet-b5", "timm.*mean efficientnet_b5"),
     ],
 )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from export.contract import ModelContract
 
 FRESH = time.time_ns() % 2**32
+TORCHVISION = contract_for_tests("efficientnet_b0", 64, family="torchvision")
 MLP = ("dropout", "linear", "batch-norm", "relu", "dropout", "linear")
 SEEDS = pytest.mark.parametrize("seed", [0, pytest.param(FRESH, id="fresh")])
 
@@ -262,8 +263,13 @@ CHOICES: dict[str, tuple[dict[str, tuple[int, int]], dict[str, Any], str]] = {
     "two declared as one": ({"fc": (2, 256)}, {}, 'has 2 outputs, but .* head = "one-logit"; declare .*"two-logits"'),
     "one declared as two": ({"fc": (1, 256)}, {"head": "two-logits"}, 'has 1 outputs.*"two-logits"; .*"one-logit"'),
     "unknown key": ({"fc": (1, 256)}, {"head_key": "cls"}, r'"cls" names 0 classifiers .* holds fc \(256 -> 1\)'),
-    "none": ({}, {}, "holds no classifier that reads the features"),
-    "of other features": ({"fc": (1, 100)}, {}, "holds no classifier that reads the features"),
+    "another of five first": ({"method": (5, 256), "fc": (1, 256)}, {}, 'such as head_key = "fc"'),
+    "none": ({}, {}, "holds a backbone without a classifier"),
+    "of other features": ({"fc": (1, 100)}, {}, r"none of the 1 tensors .* \(fc.weight\) .* reads its 256 features"),
+    "layers apart": ({"fc1": (8, 256), "fc2": (1, 8)}, {}, r"fc2 \(8 -> 1\) may read .* fc1 .* one nn.Sequential"),
+    "layers apart, named": ({"fc1": (8, 256), "fc2": (1, 8)}, {"head_key": "fc1"}, "may read what fc1"),
+    "after ImageNet": ({"net.classifier": (1000, 256), "fc": (1, 1000)}, {}, r"fc \(1000 -> 1\) may read"),
+    "of one width": ({"net.classifier": (256, 256), "out": (1, 256)}, {}, 'may read .*, declare head_key = "out"'),
     "leftover": ({"fc": (1, 256), "arcface": (7, 99)}, {}, r"1 tensors are part of neither .* \(arcface.weight\)"),
 }
 
@@ -286,6 +292,31 @@ def test_head_key_decides(key: str, tmp_path: Path) -> None:
     detector = detector_from_checkpoint(saved(state, tmp_path / "a.pth"), contract_for_tests(head_key=key))
     assert float(classifier_of(detector.module, detector.contract).weight[0, 0].detach()) == (2 if key == "aux" else 1)
     assert detector.head_key == f"module.{key}"
+
+
+def test_a_classifier_outside_of_the_state_dict_is_mentioned(tmp_path: Path) -> None:
+    path = saved({"model": tiny().state_dict(), "classifier": {"weight": torch.ones(1, 256)}}, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"without a classifier \(outside of it lie classifier\); save"):
+        detector_from_checkpoint(path, contract_for_tests())
+
+
+def test_timms_names_in_another_family_are_noted(tmp_path: Path) -> None:
+    path = saved(tiny(1, "efficientnet_b0"), tmp_path / "a.pth")
+    (note,) = detector_from_checkpoint(path, TORCHVISION).notes
+    assert "timm's names and are computed as torchvision does" in note
+    assert detector_from_checkpoint(path, contract_for_tests("efficientnet_b0", 64)).notes == ()
+    assert detector_from_checkpoint(path, TORCHVISION, narrowed=True).notes == ()
+
+
+def test_what_may_stand_before_a_layer_is_told(tmp_path: Path) -> None:
+    module = randomized(Wrapped(tiny(), "net", nn.Sequential(nn.ReLU(), nn.Linear(256, 1)), "fc"), 1)
+    path = saved(module, tmp_path / "a.pth")
+    (note,) = detector_from_checkpoint(path, contract_for_tests()).notes
+    assert "before fc.1 in its nn.Sequential for dropout" in note
+    declared = contract_for_tests(head_layers=("relu", "linear"))
+    assert detector_from_checkpoint(path, declared).notes == ()
+    assert_same(path, module, declared, 1)
+    assert detector_from_checkpoint(saved(efficientnet_b0(num_classes=1), path), TORCHVISION).notes == ()
 
 
 def test_unknown_activations_are_asked_for(tmp_path: Path) -> None:

@@ -116,7 +116,10 @@ def test_an_average_without_names_is_not_used_and_that_is_said(state: dict[str, 
     torch.save({"model": state, "ema": {"decay": 0.99, "shadow_params": [torch.ones(1)]}}, tmp_path / "a.pth")
     stored = weights_from_file(tmp_path / "a.pth")
     assert stored.wrapper == "model"
-    assert "ema holds no named tensors" in stored.notes[0]
+    assert "ema holds no weights under names" in stored.notes[0]
+    shadow = {"decay": torch.tensor(0.99), "shadow_params": [torch.ones(1)]}
+    torch.save({"model": state, "ema": shadow}, tmp_path / "a.pth")
+    assert weights_from_file(tmp_path / "a.pth").wrapper == "model"
 
 
 def test_parts_saved_side_by_side_keep_their_keys(state: dict[str, torch.Tensor], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from evaluate.inspection.readings import NORMALIZATIONS, Reading, plausible_read
 from evaluate.inspection.recognition import recognised
 from export.checkpoint import detector_from_checkpoint
 from export.contract import InputContract
+from export.errors import CheckpointError
 from export.head import classifier_of
 from export.model_file import contract_from_toml, toml_from_contract
 from export.preprocessing import array_from_file
@@ -105,6 +107,41 @@ def test_unknown_networks_ask_for_a_model_file(tmp_path: Path, capsys: pytest.Ca
     assert "--model FILE" in told
 
 
+def test_the_exit_code_tells_whether_anything_is_left_to_decide(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "a.pth", tmp_path / "model.toml"
+    torch.save(timm.create_model("efficientnet_b0", num_classes=1).state_dict(), path)
+    assert main([str(path), "--out", str(out)]) == 4
+    text = capsys.readouterr().out
+    assert 'architecture = "efficientnet_b0"  # decide: ' in text
+    # Every value of it is commented on but those that the weights tell.
+    bare = [line for line in out.read_text(encoding="utf-8").splitlines() if " = " in line and " # " not in line]
+    assert bare == ['head = "one-logit"', 'family = "timm"', "frames = 32"]
+    assert main([str(path), "--model", str(out)]) == 0
+    assert "decide" not in capsys.readouterr().out
+
+
+def test_parts_of_an_efficientnet_are_called_so(tmp_path: Path) -> None:
+    state = timm.create_model("efficientnet_b0", num_classes=1).state_dict()
+    torch.save({key: value for key, value in state.items() if ".3.1." not in key}, tmp_path / "a.pth")
+    found = recognised(tmp_path / "a.pth")
+    assert found.start is None
+    assert "names of an EfficientNet (timm names, prefix none)" in found.problem
+    problem = recognised(tmp_path / "a.pth", contract_for_tests("efficientnet_b0", 64)).problem
+    assert "19 tensors missing (blocks.3.1.conv_pw.weight" in problem
+
+
+def test_outputs_are_counted_where_networks_have_to_be_chosen_first(tmp_path: Path) -> None:
+    state = timm.create_model("efficientnet_b0", num_classes=2).state_dict()
+    torch.save({**prefixed(state, "student."), **prefixed(state, "teacher.")}, tmp_path / "a.pth")
+    found = recognised(tmp_path / "a.pth")
+    assert "backbone_key" in found.problem
+    assert found.start is not None
+    assert found.start.head == "two-logits"
+    assert recognised(tmp_path / "a.pth", replace(found.start, backbone_key="student")).problem == ""
+
+
 @pytest.mark.parametrize(
     ("labels", "index"), [(["fake", "real"], 0), (["Real", "Deepfake"], 1), (["cat", "dog"], None), ([], None)]
 )
@@ -117,6 +154,18 @@ def test_names_of_classes_tell_the_fake_index(labels: list[str], index: int | No
     assert found.start is not None
     assert found.start.fake_index == (1 if index is None else index)
     assert ("decide" in dict(found.guessed)["fake_index"]) == (index is None)
+
+
+def test_a_config_of_another_file_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file(timm.create_model("efficientnet_b0", num_classes=1).state_dict(), path)
+    (tmp_path / "config.json").write_text('{"architecture": "resnet18"}', encoding="utf-8")
+    assert re.match(
+        "config.json beside it names resnet18: .* move it away if it is another's", recognised(path).problem
+    )
+    with_config(tmp_path, std=[0, 0, 0])
+    with pytest.raises(CheckpointError, match=r"config.json: input.std = .* mend it or move it away"):
+        recognised(path)
 
 
 def test_heads_of_several_layers_get_a_line_to_check(tmp_path: Path) -> None:
