@@ -81,9 +81,11 @@ def prepare_data(
         return Preparation(media, Job(request, media, finder, out).known())
     with out.opened():
         job = Job(request, media, finder, out)
-        removed = job.remove_stale()
+        stale = job.stale()
         out.mark_incomplete()
-        prepared = Preparation(media, job.done(), removed)
+        for record in stale:
+            out.remove(record)
+        prepared = Preparation(media, job.done(), len(stale))
         _require_success(prepared, request, announce)
         write_manifest(out.manifest, media.media, prepared.records)
         write_contact_sheet(out.sheet, request.out, media.media, prepared.records)
