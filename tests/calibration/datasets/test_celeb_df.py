@@ -140,7 +140,7 @@ def test_videos_of_the_list_that_are_not_there_are_told(tree: Path) -> None:
     write_file(tree / LIST_NAME, "1 Celeb-real/id0_0000.mp4\n1 Celeb-real/id77_0000.mp4\n")
     samples = samples_from_path(tree, "test")
     assert samples.videos == {"Celeb-real/id0_0000.mp4"}
-    assert samples.notes == (f"videos that are not there of the 2 in {LIST_NAME}: 1, such as celeb-real/id77_0000.mp4",)
+    assert samples.notes == (f"videos that are not there of the 2 in {LIST_NAME}: 1, such as Celeb-real/id77_0000.mp4",)
     write_file(tree / LIST_NAME, "1 Celeb-real/id77_0000.mp4\n")
     with pytest.raises(DataError, match="no test split but only train"):
         samples_from_path(tree, "test")
