@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from calibration.datasets.dataset import media_from_path
+from calibration.datasets.folder_content import counted
 from calibration.datasets.prepared import PreparedRecord, write_prepared
 from calibration.datasets.selection import ALL_SPLITS, canonical_split
 from calibration.samples import FacelessVideo
@@ -56,6 +57,13 @@ class Preparation:
         """Videos in whose frames no face was found."""
         empty = {video for video, record in self.records.items() if not record.crops}
         return tuple(medium for medium in self.media.media if medium.video in empty)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever uses the faces should know of the videos."""
+        damaged = [f"{video} ({record.damage})" for video, record in self.records.items() if record.damage]
+        text = "videos that are damaged, taken as far as they decode"
+        return self.media.notes + ((counted(len(damaged), text, damaged[0]),) if damaged else ())
 
 
 def prepare_data(
@@ -148,4 +156,5 @@ def _record(prepared: Preparation, request: PreparationRequest, finder: FaceFind
         videos=len(prepared.records) - len(faceless),
         faceless=tuple(FacelessVideo(m.video, m.is_fake, m.identities, m.attributes, m.split) for m in faceless),
         failed=tuple(sorted(prepared.failed.items())),
+        notes=prepared.notes,
     )

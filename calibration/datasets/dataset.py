@@ -85,7 +85,7 @@ def samples_from_path(path: Path, purpose: Purpose, split: str | None = None) ->
     samples = samples_of_media(found, tuple(medium for medium in found.media if is_wanted(medium.split)))
     if prepared is None:
         return samples
-    notes = samples.notes
+    notes = samples.notes + tuple(f"before faces were cut out: {note}" for note in prepared.notes)
     if prepared.failed:
         video, reason = prepared.failed[0]
         notes += (counted(len(prepared.failed), "videos that could not be prepared", f"{video} ({reason})"),)
