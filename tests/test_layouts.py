@@ -72,9 +72,12 @@ def test_a_layout_goes_from_its_files_to_the_report(
     sets = ("--test", of_split(case, "test"), "--validation", of_split(case, "val"))
     assert run.evaluate(*sets, *case.options) in GRADED
     told = capsys.readouterr().out
-    for name in ("calibration", "test", "validation"):
-        assert told.count(f"note: {name} set: {case.note}") == bool(case.note)
-    assert told.count("note: ") == 3 * bool(case.note)
+    has_splits = of_split(case, "test") == str(case.data)
+    for name, split in (("calibration", "train"), ("test", "test"), ("validation", "val")):
+        assert not case.note or told.count(f"note: {name} set: {case.note}") == 1
+        chosen = f"6 of 18 videos taken, those of the split {split}; --{name}-split takes others"
+        assert told.count(f"note: {name} set: {chosen}\n") == has_splits
+    assert told.count("note: ") == 3 * (bool(case.note) + has_splits)
 
     calibration = read_spec(RunFolder(run.out)).calibration
     assert calibration is not None
