@@ -94,12 +94,16 @@ def test_a_layout_goes_from_its_files_to_the_report(
     assert (run.out / "report/report.html").stat().st_size > 10_000
 
 
-def test_thresholds_are_fitted_to_the_split_that_was_calibrated_with(run: Run, tmp_path: Path) -> None:
+def test_thresholds_are_fitted_to_the_split_that_was_calibrated_with(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     case, path = manifest(tmp_path / "data"), run.out / "results/baseline/validation.onnxruntime.csv"
     path.unlink(missing_ok=True)  # scores of the test before
     data = ("--calibration", str(case.data), "--calibration-split", "VALIDATION")
     assert run.build(*data) == 0
-    assert run.evaluate("--test", str(case.data), "--scores-only") == 0
+    assert run.evaluate("--test", str(case.data), "--test-split", "TEST", "--scores-only") == 0
+    # What is to be run next takes the same images.
+    assert f"--test {case.data} --test-split TEST --backend" in capsys.readouterr().out
     scores = read_frame_scores(path)
     assert {score.video: score.is_fake for score in scores} == case.videos["val"]
 
