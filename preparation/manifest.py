@@ -31,7 +31,9 @@ def write_manifest(path: Path, media: Sequence[Medium], records: Mapping[str, Vi
         for medium in media:
             values = dict(medium.attributes)
             described = ["fake" if medium.is_fake else "real", medium.video]
-            described += [PERSON_SEPARATOR.join(medium.identities), medium.split]
+            # Left empty, it reads as the video's name, which may hold what separates persons.
+            people = medium.identities if medium.identities != (medium.video,) else ()
+            described += [PERSON_SEPARATOR.join(people), medium.split]
             sliced = [values.get(name, "") for name in attributes]
             if medium.video in records:
                 record = records[medium.video]

@@ -127,6 +127,8 @@ def _require_finder(media: MediaSet, finder: FaceFinder | None, request: Prepara
 def _require_success(prepared: Preparation, request: PreparationRequest, announce: Callable[[str], None]) -> None:
     for video, reason in prepared.failed.items():
         announce(f"failed: {video}: {reason}")
+    if not prepared.records:
+        raise DataError(f"every one of {len(prepared.failed)} videos failed; correct what the lines above say")
     if prepared.failed and not request.skip_unreadable:
         raise DataError(
             f"{len(prepared.failed)} of {len(prepared.outcomes)} videos failed, such as {min(prepared.failed)}; "

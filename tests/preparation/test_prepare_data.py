@@ -242,6 +242,20 @@ def test_failed_videos_are_listed_when_the_others_are_done(
     assert record.videos == 3
 
 
+def test_when_nothing_could_be_taken_that_is_said(case: FaceVideos, capsys: pytest.CaptureFixture[str]) -> None:
+    for options in (("--aligned",), ("--aligned", "--skip-unreadable")):
+        assert case.prepare("--shape", "square", *options) == 2
+        told = capsys.readouterr()
+        assert told.out.count("faces.aligned = true needs the five landmarks") == len(NAMES)
+        assert "every one of 5 videos failed" in told.err
+
+
+def test_a_name_with_the_sign_between_persons_is_one_person(tmp_path: Path) -> None:
+    case = write_face_videos(tmp_path, ("real/a;b.mp4", "fake/c.mp4"))
+    assert case.prepare() == 0
+    assert samples_from_path(case.out, "test").identities == {"real/a;b", "fake/c"}
+
+
 def without_face(case: FaceVideos, *names: str) -> None:
     lines = case.boxes.read_text(encoding="utf-8").splitlines()
     kept = [f"{line.split(',')[0]},,,,," if line.split(",")[0] in names else line for line in lines]
