@@ -78,8 +78,8 @@ class SampleSet:
     def sha256(self) -> str:
         """Digest of names, labels and file contents; independent of where the root lies.
 
-        What a set does not have does not enter: sets of faces alone have the digests that they had before there were
-        frames with several faces, slices and faceless videos.
+        Columns to slice by do not enter, because scores stay true without them. Frames with several faces and faceless
+        videos do where there are any.
         """
         samples = sorted(
             [
@@ -87,13 +87,13 @@ class SampleSet:
                 s.is_fake,
                 s.video,
                 sha256_of_file(s.path),
-                *_stated(s.frame, s.attributes),
+                *([s.frame] if s.frame else []),
             ]
             for s in self.samples
         )
         if not self.faceless:
             return sha256_of_json(samples)
-        faceless = sorted([f.video, f.is_fake, *_stated(f.attributes)] for f in self.faceless)
+        faceless = sorted([f.video, f.is_fake] for f in self.faceless)
         return sha256_of_json({"samples": samples, "faceless": faceless})
 
     @property
@@ -120,10 +120,6 @@ class SampleSet:
 def path_from_root(path: Path, root: Path) -> str:
     """Returns how scores and digests name an image: relative to the root if it lies there, else by its whole path."""
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
-
-
-def _stated(*values: object) -> list[object]:
-    return [value for value in values if value]
 
 
 def require_both_classes(samples: SampleSet, purpose: str) -> None:

@@ -41,6 +41,10 @@ class StaticallyPaddedConv2d(nn.Conv2d):
         """Returns the convolution of the padded input."""
         return F.conv2d(F.pad(input, self.sides), self.weight, None, self.stride, 0, 1, self.groups)
 
+    def extra_repr(self) -> str:
+        """Shows the padding, which networks of other sizes have otherwise."""
+        return f"{super().extra_repr()}, sides={self.sides}"
+
 
 def fix_padding(module: nn.Module, image_size: int) -> None:
     """Makes a timm network pad every image as it would pad one of a given size, in place.

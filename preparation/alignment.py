@@ -20,8 +20,8 @@ _TEMPLATE_PIXELS = 112
 _TEMPLATE = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
 # The same as shares of the square's side.
 TEMPLATE = (np.array(_TEMPLATE) + 0.5) / _TEMPLATE_PIXELS
-# Landmarks closer together than this, on average, in pixels, are one point; a template laid over more pixels a side
-# than this has found nothing that resembles it.
+# Landmarks closer together than this, on average, in pixels, are one point; a template laid over more pixels a side has
+# found nothing that resembles it.
 _LEAST_SCATTER = 0.1
 _LARGEST_SIDE = 1e6
 

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-import engines.stages
 from tests.detectors import random_detector
 from tests.exports import exported, share_exports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import onnx
 
     from export.checkpoint import Detector
@@ -33,13 +30,10 @@ def detector() -> Detector:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _exports(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Lets commands that run in this process export a checkpoint only if no test had it exported before."""
     base = tmp_path_factory.getbasetemp()
     share_exports((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines.stages, "onnx_from_torch", exported)
-        yield
 
 
 @pytest.fixture(scope="session")

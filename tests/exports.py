@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import onnx
 from safetensors.torch import save
 
+import engines.stages
 from export.onnx_from_torch import onnx_from_torch
+from export.sidecar import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,9 +25,15 @@ _folders: list[Path] = []
 
 
 def share_exports(folder: Path) -> None:
-    """Names the folder that all processes of this session keep graphs in."""
+    """Names the folder that all processes of a session keep graphs in, and lets commands in this one use it."""
     folder.mkdir(exist_ok=True)
     _folders[:] = [folder]
+    engines.stages.onnx_from_torch = exported
+
+
+def shared_exports() -> Path:
+    """Returns that folder."""
+    return _folders[0]
 
 
 def exported(detector: Detector) -> onnx.ModelProto:
@@ -36,5 +44,6 @@ def exported(detector: Detector) -> onnx.ModelProto:
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one process exports, the others wait for it
         if not path.exists():
-            path.write_bytes(onnx_from_torch(detector).SerializeToString())
+            with write_atomically(path) as temporary:
+                temporary.write_bytes(onnx_from_torch(detector).SerializeToString())
     return onnx.ModelProto.FromString(path.read_bytes())

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +18,13 @@ from engines.spec import read_spec
 from evaluate.scoring.score_files import read_scores
 from export.sidecar import sidecar_path
 from tests.celeb_df_tree import write_tree
+from tests.forked_commands import ForkedCommand
 from tests.signoff_run import GRADED, SignoffCase, write_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
 QUICK = ("--variants", "baseline", "--backend", "onnxruntime")
 
 
@@ -355,20 +354,12 @@ def test_run_folder_that_is_a_file(case: SignoffCase, capsys: pytest.CaptureFixt
     assert "choose another" in told(capsys)
 
 
-def test_full_disk_is_one_line_and_leaves_nothing_half_written(case: SignoffCase) -> None:
+def test_full_disk_is_one_line_and_leaves_nothing_half_written(case: SignoffCase, tmp_path: Path) -> None:
     """A limit on the size of files stands in for the full disk: the kernel refuses the write in the same place."""
-    script = (
-        "import resource, sys\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "from engines.cli import main\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
     arguments = ["--checkpoint", case.checkpoint, "--calibration", case.calibration, "--out", case.out, *QUICK]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    assert done.returncode == 2, done.stderr
-    assert "may not grow that large" in done.stderr
-    assert "Traceback" not in done.stderr
+    command = ForkedCommand("tests.full_disk", [str(word) for word in arguments], tmp_path / "told", threads=1)
+    assert command.ended() == 2, command.complained()
+    assert "may not grow that large" in command.complained()
+    assert "Traceback" not in command.complained()
     assert [path.name for path in case.out.rglob("*") if path.is_file()] == [".lock"]
     assert case.build(*QUICK) == 0

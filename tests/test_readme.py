@@ -9,11 +9,14 @@ import configparser
 import re
 import shlex
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from demo.cli import parsed_arguments as parse_demo
+from export.contract import Family
 from export.model_file import contract_from_toml
+from export.network import require_known_architecture
 from export.variant import DEFAULT_VARIANTS
 
 ROOT = Path(__file__).parents[1]
@@ -46,10 +49,16 @@ def test_make_targets_exist() -> None:
     assert named <= targets
 
 
-def test_model_file_of_the_readme_is_valid(tmp_path: Path) -> None:
-    (block,) = code_blocks("toml")
-    (tmp_path / "model.toml").write_text(block, encoding="utf-8")
-    assert contract_from_toml(tmp_path / "model.toml").architecture == "tf_efficientnet_b5"
+def test_model_files_of_the_readme_are_valid(tmp_path: Path) -> None:
+    whole, *others = code_blocks("toml")
+    table = whole[whole.index("[input]") :]
+    families = set()
+    for block in (whole, *(f"{block}\n{table}" for block in others)):
+        (tmp_path / "model.toml").write_text(block, encoding="utf-8")
+        contract = contract_from_toml(tmp_path / "model.toml")
+        require_known_architecture(contract)
+        families.add(contract.family)
+    assert families == set(get_args(Family))
 
 
 def test_variants_of_the_readme_are_the_default_ones() -> None:

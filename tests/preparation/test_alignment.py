@@ -74,7 +74,10 @@ def test_the_crop_is_what_opencv_warps_by_the_published_template(seed: int) -> N
     template = np.array(
         [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
     )
-    target = (template * 256 / 112 - 128) / 1.3 + 128
+    published = (template * 256 / 112 - 128) / 1.3 + 128
+    # The same with the centres of pixels at halves, which an enlargement about the corner leaves where they are.
+    target = ((template + 0.5) * 256 / 112 - 128) / 1.3 + 128 - 0.5
+    assert abs(target - published).max() < 0.4
     for degrees in (0.0, 90.0, *rng.uniform(-180, 180, 3)):
         size = rng.uniform(150, 400)
         landmarks = turned(TEMPLATE - 0.5, degrees, size, (300, 280))
@@ -90,9 +93,9 @@ def test_the_crop_is_what_opencv_warps_by_the_published_template(seed: int) -> N
         theirs = cv2.warpAffine(frame, matrix, (256, 256), flags=cv2.INTER_LINEAR).astype(int)
         inside = cv2.warpAffine(np.full_like(frame, 255), matrix, (256, 256)).min(axis=2) == 255
         inside = cv2.erode(inside.astype(np.uint8), np.ones((7, 7), dtype=np.uint8)) > 0
-        assert inside.mean() > 0.3
-        # Half a pixel of 256 apart, by the two ways to count, on a ground that changes slowly.
-        assert np.abs(ours - theirs)[inside].mean() < 2.5
+        assert inside.mean() > 0.2
+        # What remains is that one is sampled twice.
+        assert np.abs(ours - theirs)[inside].mean() < 1
 
 
 @SEEDS
