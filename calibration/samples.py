@@ -164,11 +164,12 @@ def require_disjoint(chosen: Origins, test: Origins, purpose: str = "calibration
     videos = sorted(chosen.videos & test.videos)
     if videos:
         raise DataError(
-            f"{purpose} and test set share {len(videos)} videos, such as {videos[0]}; {verb} on other videos, "
-            "or the reported accuracy is not that of unseen data"
+            f"{purpose} and test set share {len(videos)} videos, such as {videos[0]}; {verb} on other videos, or the "
+            "reported accuracy is not that of unseen data; if only their names are the same, rename those of one set"
         )
     people = sorted(chosen.identities & test.identities)
     if people:
         raise DataError(
-            f"{purpose} and test set share {len(people)} identities, such as {people[0]}; {verb} on other people"
+            f"{purpose} and test set share {len(people)} identities, such as {people[0]}; {verb} on other people, "
+            "or, if only their names are the same, rename those of one set"
         )

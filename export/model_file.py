@@ -42,14 +42,15 @@ def toml_from_contract(contract: ModelContract) -> str:
     """Returns the text of a model file that reads back as `contract`; what is not declared is left out."""
     tables = asdict(contract)
     declared = {name: tables.pop(name) for name in ("input", "faces", "video")}
-    lines = _toml_lines(tables)
+    lines = toml_lines(tables)
     for name, table in declared.items():
         if table is not None:
-            lines += ["", f"[{name}]", *_toml_lines(table)]
+            lines += ["", f"[{name}]", *toml_lines(table)]
     return "\n".join([*lines, ""])
 
 
-def _toml_lines(table: Mapping[str, Any]) -> list[str]:
+def toml_lines(table: Mapping[str, Any]) -> list[str]:
+    """Returns a line for each key, without those that say nothing."""
     return [
         f"{key} = {json.dumps(value)}" for key, value in table.items() if value is not None and value not in ("", ())
     ]

@@ -43,7 +43,7 @@ class StaticallyPaddedConv2d(nn.Conv2d):
 
     def extra_repr(self) -> str:
         """Shows the padding, which networks of other sizes have otherwise."""
-        return f"{super().extra_repr()}, sides={self.sides}"
+        return f"{super().extra_repr()}, sides={self.sides}"  # type: ignore[no-untyped-call]  # of PyTorch
 
 
 def fix_padding(module: nn.Module, image_size: int) -> None:

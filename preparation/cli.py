@@ -92,17 +92,17 @@ def request_from_arguments(arguments: argparse.Namespace) -> PreparationRequest:
 def _run(arguments: argparse.Namespace) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
     from preparation.pipeline import prepare_data
-    from preparation.summary import declared, dry_summary, summary
+    from preparation.summary import dry_summary, summary, to_declare
 
     request = request_from_arguments(arguments)
     prepared = prepare_data(request, arguments.dry_run, lambda line: print(line, flush=True))
     if arguments.dry_run:
         print(dry_summary(prepared, request))
         return 0
-    contract = _contract(arguments)
-    if contract is None or (contract.faces, contract.video.frames) != (request.faces, request.frames):
-        print(f"note: declare in model.toml, so that faces cut out otherwise are refused: {declared(request)}")
     print(summary(prepared, request))
+    undeclared = to_declare(request, _contract(arguments))
+    if undeclared:
+        print(f"to have faces that were cut out otherwise refused, declare in model.toml:\n{undeclared}")
     return 0
 
 

@@ -7,13 +7,13 @@ from collections import Counter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from calibration.datasets.folder_content import VIDEO_SUFFIXES
 from calibration.datasets.prepared import MANIFEST_NAME, RECORD_NAME, WORK_FOLDER
 from export.sidecar import sha256_of_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"})
 _RESERVED = frozenset({MANIFEST_NAME, RECORD_NAME, WORK_FOLDER})
 _UNSAFE = re.compile(r"[^\w .+=@()-]")
 # In letters, each of which takes up to four of the 255 bytes that a name may have.

@@ -64,8 +64,8 @@ class Job:
         """Makes what is not there yet; a video that fails is left out, and the others go on."""
         return self._in_parallel(self._done, "faces")
 
-    def remove_stale(self) -> int:
-        """Removes the crops of videos that are no longer asked for, and returns how many those are.
+    def stale(self) -> list[VideoRecord]:
+        """Returns what an earlier command made of videos that are no longer asked for.
 
         Raises:
             DataError: None is asked for any more, so that this must be the folder of another data set.
@@ -77,9 +77,7 @@ class Job:
                 f"{self._out.root} holds the faces of other videos, such as {min(stale)}; choose another folder, or "
                 "delete this one"
             )
-        for video in sorted(stale):
-            self._out.remove(self._stored[video])
-        return len(stale)
+        return [self._stored[video] for video in sorted(stale)]
 
     def _known(self, medium: Medium) -> Outcome:
         stored = self._stored.get(medium.video)

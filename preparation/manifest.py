@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
+from calibration.datasets.manifest import COLUMNS, PERSON_SEPARATOR
 from export.sidecar import write_atomically
 
 if TYPE_CHECKING:
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
 
     from calibration.datasets.media import Medium
     from preparation.video_record import VideoRecord
-
-COLUMNS = ("path", "label", "video", "identity", "split", "frame")
-IDENTITY_SEPARATOR = ";"
 
 
 def write_manifest(path: Path, media: Sequence[Medium], records: Mapping[str, VideoRecord]) -> None:
@@ -33,7 +31,9 @@ def write_manifest(path: Path, media: Sequence[Medium], records: Mapping[str, Vi
         for medium in media:
             values = dict(medium.attributes)
             described = ["fake" if medium.is_fake else "real", medium.video]
-            described += [IDENTITY_SEPARATOR.join(medium.identities), medium.split]
+            # Left empty, it reads as the video's name, which may hold what separates persons.
+            people = medium.identities if medium.identities != (medium.video,) else ()
+            described += [PERSON_SEPARATOR.join(people), medium.split]
             sliced = [values.get(name, "") for name in attributes]
             if medium.video in records:
                 record = records[medium.video]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from calibration.datasets.dataset import media_from_path
+from calibration.datasets.folder_content import counted
 from calibration.datasets.prepared import PreparedRecord, write_prepared
 from calibration.datasets.selection import ALL_SPLITS, canonical_split
 from calibration.samples import FacelessVideo
@@ -57,6 +58,13 @@ class Preparation:
         empty = {video for video, record in self.records.items() if not record.crops}
         return tuple(medium for medium in self.media.media if medium.video in empty)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever uses the faces should know of the videos."""
+        damaged = [f"{video} ({record.damage})" for video, record in self.records.items() if record.damage]
+        text = "videos that are damaged, taken as far as they decode"
+        return self.media.notes + ((counted(len(damaged), text, damaged[0]),) if damaged else ())
+
 
 def prepare_data(
     request: PreparationRequest, dry_run: bool = False, announce: Callable[[str], None] = lambda _: None
@@ -81,9 +89,11 @@ def prepare_data(
         return Preparation(media, Job(request, media, finder, out).known())
     with out.opened():
         job = Job(request, media, finder, out)
-        removed = job.remove_stale()
+        stale = job.stale()
         out.mark_incomplete()
-        prepared = Preparation(media, job.done(), removed)
+        for record in stale:
+            out.remove(record)
+        prepared = Preparation(media, job.done(), len(stale))
         _require_success(prepared, request, announce)
         write_manifest(out.manifest, media.media, prepared.records)
         write_contact_sheet(out.sheet, request.out, media.media, prepared.records)
@@ -117,6 +127,8 @@ def _require_finder(media: MediaSet, finder: FaceFinder | None, request: Prepara
 def _require_success(prepared: Preparation, request: PreparationRequest, announce: Callable[[str], None]) -> None:
     for video, reason in prepared.failed.items():
         announce(f"failed: {video}: {reason}")
+    if not prepared.records:
+        raise DataError(f"every one of {len(prepared.failed)} videos failed; correct what the lines above say")
     if prepared.failed and not request.skip_unreadable:
         raise DataError(
             f"{len(prepared.failed)} of {len(prepared.outcomes)} videos failed, such as {min(prepared.failed)}; "
@@ -146,4 +158,5 @@ def _record(prepared: Preparation, request: PreparationRequest, finder: FaceFind
         videos=len(prepared.records) - len(faceless),
         faceless=tuple(FacelessVideo(m.video, m.is_fake, m.identities, m.attributes, m.split) for m in faceless),
         failed=tuple(sorted(prepared.failed.items())),
+        notes=prepared.notes,
     )

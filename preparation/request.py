@@ -38,3 +38,8 @@ class PreparationRequest:
     split: str | None = None
     workers: int = 1
     skip_unreadable: bool = False
+
+    @property
+    def finds_faces(self) -> bool:
+        """Whether faces are cut out, rather than frames taken as faces."""
+        return self.detector is not None or self.boxes is not None

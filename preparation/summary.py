@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from export.model_file import toml_lines
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from export.contract import ModelContract
     from preparation.pipeline import Preparation
     from preparation.request import PreparationRequest
 
@@ -41,13 +43,17 @@ def dry_summary(prepared: Preparation, request: PreparationRequest) -> str:
     return "\n".join(lines)
 
 
-def declared(request: PreparationRequest) -> str:
-    """Returns the settings as a model file declares them, on one line."""
-    tables = {"faces": asdict(request.faces), "video": {"frames": request.frames}}
-    return " ".join(
-        f"[{name}] " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items())
-        for name, table in tables.items()
-    )
+def to_declare(request: PreparationRequest, contract: ModelContract | None) -> str:
+    """Returns what the model file lacks or has otherwise, as it is to be written there; empty if nothing."""
+    declared = contract.faces if contract is not None else None
+    if not request.finds_faces and declared is None:
+        return ""  # whoever takes frames as faces and declares none has nothing that could be compared
+    tables: dict[str, Mapping[str, object]] = {}
+    if request.finds_faces and request.faces != declared:
+        tables["faces"] = asdict(request.faces)
+    if contract is None or contract.video.frames != request.frames:
+        tables["video"] = {"frames": request.frames}
+    return "\n".join(line for name, table in tables.items() for line in (f"[{name}]", *toml_lines(table)))
 
 
 def _table(prepared: Preparation) -> Iterator[str]:
@@ -68,13 +74,12 @@ def _table(prepared: Preparation) -> Iterator[str]:
 
 
 def _notes(prepared: Preparation, request: PreparationRequest) -> Iterator[str]:
-    for note in prepared.media.notes:
+    for note in prepared.notes:
         yield f"note: {note}"
+    if not request.finds_faces and not request.whole_frames:
+        yield "note: images were taken as faces; pass --detector or --boxes if faces are still to be cut out of them"
     if prepared.removed:
         yield f"note: removed the faces of {prepared.removed} videos that are no longer asked for"
-    damaged = [f"{video} ({record.damage})" for video, record in prepared.records.items() if record.damage]
-    if damaged:
-        yield f"note: {len(damaged)} videos are damaged and were taken as far as they decode: {_some(damaged)}"
     records = prepared.records.values()
     without = sum(record.frames - record.frames_with_face for record in records if record.crops)
     if without:

@@ -72,9 +72,12 @@ def test_a_layout_goes_from_its_files_to_the_report(
     sets = ("--test", of_split(case, "test"), "--validation", of_split(case, "val"))
     assert run.evaluate(*sets, *case.options) in GRADED
     told = capsys.readouterr().out
-    for name in ("calibration", "test", "validation"):
-        assert told.count(f"note: {name} set: {case.note}") == bool(case.note)
-    assert told.count("note: ") == 3 * bool(case.note)
+    has_splits = of_split(case, "test") == str(case.data)
+    for name, split in (("calibration", "train"), ("test", "test"), ("validation", "val")):
+        assert not case.note or told.count(f"note: {name} set: {case.note}") == 1
+        chosen = f"6 of 18 videos taken, those of the split {split}; --{name}-split takes others"
+        assert told.count(f"note: {name} set: {chosen}\n") == has_splits
+    assert told.count("note: ") == 3 * (bool(case.note) + has_splits)
 
     calibration = read_spec(RunFolder(run.out)).calibration
     assert calibration is not None
@@ -91,12 +94,16 @@ def test_a_layout_goes_from_its_files_to_the_report(
     assert (run.out / "report/report.html").stat().st_size > 10_000
 
 
-def test_thresholds_are_fitted_to_the_split_that_was_calibrated_with(run: Run, tmp_path: Path) -> None:
+def test_thresholds_are_fitted_to_the_split_that_was_calibrated_with(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     case, path = manifest(tmp_path / "data"), run.out / "results/baseline/validation.onnxruntime.csv"
     path.unlink(missing_ok=True)  # scores of the test before
     data = ("--calibration", str(case.data), "--calibration-split", "VALIDATION")
     assert run.build(*data) == 0
-    assert run.evaluate("--test", str(case.data), "--scores-only") == 0
+    assert run.evaluate("--test", str(case.data), "--test-split", "TEST", "--scores-only") == 0
+    # What is to be run next takes the same images.
+    assert f"--test {case.data} --test-split TEST --backend" in capsys.readouterr().out
     scores = read_frame_scores(path)
     assert {score.video: score.is_fake for score in scores} == case.videos["val"]
 

@@ -54,7 +54,7 @@ def media_from_celeb_df(root: Path) -> MediaSet:
             images = tuple(map(FaceImage, video.images))
             media.append(Medium(key, FOLDERS[kind], identities_of_video(key), split, (), video.file, images))
     media.sort(key=lambda medium: medium.video)
-    notes = leftovers.notes() + _missing(listed or frozenset(), media)
+    notes = leftovers.notes() + _missing(listed or {}, media)
     return MediaSet(root, "celeb-df", tuple(media), notes)
 
 
@@ -79,10 +79,11 @@ def identities_of_video(video: str) -> tuple[str, ...]:
     return tuple(IDENTITY.findall(name)) or (f"{folder}/{name}",)
 
 
-def _listed_videos(root: Path) -> frozenset[str] | None:
+def _listed_videos(root: Path) -> dict[str, str] | None:
+    """Returns lower-case name -> name as the list spells it; None without a list."""
     if not (root / LIST_NAME).is_file():
         return None
-    videos = set()
+    videos = {}
     for number, line in enumerate(_list_text(root).splitlines(), start=1):
         if not line.strip():
             continue
@@ -92,12 +93,13 @@ def _listed_videos(root: Path) -> frozenset[str] | None:
             raise DataError(f"{root / LIST_NAME}:{number}: {line!r}; expected '1 Celeb-real/id0_0000.mp4' or '0 ...'")
         if (digit == "0") != FOLDERS[kind]:
             raise DataError(f"{root / LIST_NAME}:{number}: {line!r}; 1 means real and 0 fake, but the folder disagrees")
-        videos.add(Path(video.strip()).with_suffix(".mp4").as_posix().lower())
-    return frozenset(videos)
+        name = Path(video.strip()).with_suffix(".mp4").as_posix()
+        videos[name.lower()] = name
+    return videos
 
 
-def _missing(listed: frozenset[str], media: list[Medium]) -> tuple[str, ...]:
-    missing = sorted(listed - {medium.video.lower() for medium in media})
+def _missing(listed: dict[str, str], media: list[Medium]) -> tuple[str, ...]:
+    missing = sorted(listed[name] for name in listed.keys() - {medium.video.lower() for medium in media})
     text = f"videos that are not there of the {len(listed)} in {LIST_NAME}"
     return (counted(len(missing), text, missing[0]),) if missing else ()
 

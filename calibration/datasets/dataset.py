@@ -16,7 +16,7 @@ from calibration.datasets.manifest_rows import CSV_SUFFIXES, JSON_LINES
 from calibration.datasets.media import MediaSet
 from calibration.datasets.plain_folders import is_plain_folders, media_from_plain_folders
 from calibration.datasets.prepared import MANIFEST_NAME, read_prepared
-from calibration.datasets.selection import samples_of_media, split_test
+from calibration.datasets.selection import samples_of_media, split_notes, split_test
 from export.errors import DataError
 
 if TYPE_CHECKING:
@@ -83,9 +83,11 @@ def samples_from_path(path: Path, purpose: Purpose, split: str | None = None) ->
     found = media_from_path(path)
     is_wanted = split_test(path, [medium.split for medium in found.media], purpose, split)
     samples = samples_of_media(found, tuple(medium for medium in found.media if is_wanted(medium.split)))
+    if split is None:
+        samples = replace(samples, notes=split_notes(found.media, is_wanted, purpose) + samples.notes)
     if prepared is None:
         return samples
-    notes = samples.notes
+    notes = samples.notes + tuple(f"before faces were cut out: {note}" for note in prepared.notes)
     if prepared.failed:
         video, reason = prepared.failed[0]
         notes += (counted(len(prepared.failed), "videos that could not be prepared", f"{video} ({reason})"),)

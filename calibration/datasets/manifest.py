@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from calibration.datasets.manifest_rows import Row
 
 COLUMNS = ("path", "label", "video", "identity", "split", "frame")
+PERSON_SEPARATOR = ";"
 LABELS = {"1": True, "fake": True, "0": False, "real": False}
 
 
@@ -91,7 +92,7 @@ def _entry(row: Row, entries: dict[str, _Entry]) -> _Entry:
     label = row.values["label"].lower()
     if label not in LABELS:
         raise DataError(f"{row.place}: label {row.values['label']!r}; expected 1 or fake, 0 or real")
-    people = tuple(name for part in row.values.get("identity", "").split(";") if (name := part.strip()))
+    people = tuple(name for part in row.values.get("identity", "").split(PERSON_SEPARATOR) if (name := part.strip()))
     fresh = _Entry(row.place, LABELS[label], people or (video,), row.values.get("split", ""), _attributes(row))
     entry = entries.setdefault(video, fresh)
     if entry is not fresh and not named:

@@ -37,6 +37,7 @@ class PreparedRecord:
         videos: Number of videos that have faces.
         faceless: Videos in whose frames no face was found.
         failed: Video -> why nothing could be taken from it.
+        notes: What else a user should know of the videos: what was left out and why, duplicates, damage.
     """
 
     faces: FaceContract
@@ -46,6 +47,7 @@ class PreparedRecord:
     videos: int
     faceless: tuple[FacelessVideo, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_prepared(root: Path) -> PreparedRecord | None:

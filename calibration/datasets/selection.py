@@ -63,6 +63,22 @@ def split_test(root: object, names: Sequence[str], purpose: Purpose, split: str 
     return lambda name: canonical_split(name) != "test"
 
 
+def split_notes(media: Sequence[Medium], is_wanted: Callable[[str], bool], purpose: Purpose) -> tuple[str, ...]:
+    """Returns a note on what was chosen for a purpose that nobody named a split for; none if that is everything.
+
+    Args:
+        media: The videos of the data set.
+        is_wanted: What `split_test` returned.
+        purpose: What the videos are for.
+    """
+    taken = [medium.split for medium in media if is_wanted(medium.split)]
+    if len(taken) == len(media):
+        return ()
+    names = " and ".join(sorted({canonical_split(name) or "none" for name in taken}))
+    counts = f"{len(taken)} of {len(media)} videos"
+    return (f"{counts} taken, those of the split {names}; --{purpose}-split takes others",)
+
+
 def samples_of_media(found: MediaSet, media: Sequence[Medium]) -> SampleSet:
     """Returns the images of some videos of a data set.
 

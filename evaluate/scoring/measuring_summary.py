@@ -29,10 +29,11 @@ def summary_from_measured(request: EvaluationRequest, measured: Sequence[Measure
         lines += [f"  warning: {note}" for note in facts["notes"]]
         if entry.latency is not None:
             lines += _latency_lines(entry.latency)
+    split = f" --test-split {request.test_split}" if request.test_split else ""
     lines += [
         "",
         f"The report is made where torch, timm and matplotlib are: copy {request.run / 'results'} back and run there",
-        f"  evaluate-engines {request.run} --test {request.test} --backend {request.backend} --from-scores",
+        f"  evaluate-engines {request.run} --test {request.test}{split} --backend {request.backend} --from-scores",
     ]
     return "\n".join(lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -141,6 +142,20 @@ def test_an_interrupted_change_of_settings_ends_in_the_new_ones(
         samples_from_path(other.out, "calibration")
     assert other.prepare() == 0
     assert tree_digest(other.out) == whole
+
+
+def test_an_interrupted_removal_leaves_no_data_set(other: FaceVideos, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert other.prepare() == 0
+    fewer = other.out.parent / "fewer"
+    shutil.copytree(other.source, fewer)
+    for name in NAMES[2:4]:
+        (fewer / name).unlink()
+    with monkeypatch.context() as patch:
+        crash_at(patch, OutputFolder, "remove", 1, True)
+        with pytest.raises(Crash):
+            FaceVideos(fewer, other.boxes, other.out).prepare()
+    with pytest.raises(DataError, match="not complete"):
+        samples_from_path(other.out, "calibration")
 
 
 def test_two_commands_do_not_work_in_one_folder(other: FaceVideos, capsys: pytest.CaptureFixture[str]) -> None:

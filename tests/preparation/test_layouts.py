@@ -101,14 +101,14 @@ def test_videos_go_through_both_verbs(tmp_path: Path, capsys: pytest.CaptureFixt
     contract = contract_for_tests(
         TINY, 64, faces=FaceContract(margin=0.0, shape="box"), video=VideoContract(frames=4, aggregation="max")
     )
-    sets = {name: _pair(tmp_path / name, first) for name, first in (("calibration", 0), ("test", 100))}
+    sets = {name: _pair(tmp_path / name, first) for name, first in (("calibration", 0), ("test", 10))}
     checkpoint = write_checkpoint(tmp_path / "model", contract)
     for each in sets.values():
         assert each.prepare("--model", str(checkpoint.parent / "model.toml")) == 0
     case = SignoffCase(checkpoint, sets["calibration"].out, sets["test"].out, tmp_path / "run")
     assert case.build("--variants", "baseline") in DONE
     assert case.evaluate() in GRADED
-    assert "Celeb-synthesis/id100_id109_0000" in (case.out / "results/baseline/scores.csv").read_text(encoding="utf-8")
+    assert "Celeb-synthesis/id10_id19_0000" in (case.out / "results/baseline/scores.csv").read_text(encoding="utf-8")
 
     assert sets["test"].prepare("--margin", "0.2") == 0
     capsys.readouterr()

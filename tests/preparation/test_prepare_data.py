@@ -242,6 +242,20 @@ def test_failed_videos_are_listed_when_the_others_are_done(
     assert record.videos == 3
 
 
+def test_when_nothing_could_be_taken_that_is_said(case: FaceVideos, capsys: pytest.CaptureFixture[str]) -> None:
+    for options in (("--aligned",), ("--aligned", "--skip-unreadable")):
+        assert case.prepare("--shape", "square", *options) == 2
+        told = capsys.readouterr()
+        assert told.out.count("faces.aligned = true needs the five landmarks") == len(NAMES)
+        assert "every one of 5 videos failed" in told.err
+
+
+def test_a_name_with_the_sign_between_persons_is_one_person(tmp_path: Path) -> None:
+    case = write_face_videos(tmp_path, ("real/a;b.mp4", "fake/c.mp4"))
+    assert case.prepare() == 0
+    assert samples_from_path(case.out, "test").identities == {"real/a;b", "fake/c"}
+
+
 def without_face(case: FaceVideos, *names: str) -> None:
     lines = case.boxes.read_text(encoding="utf-8").splitlines()
     kept = [f"{line.split(',')[0]},,,,," if line.split(",")[0] in names else line for line in lines]
@@ -338,8 +352,12 @@ def test_folders_of_images_are_sampled_and_cut_likewise(tmp_path: Path, capsys: 
         **{f"real/clip/{index:06d}.png": index for index in (0, 3, 6, 9)},
         **{f"fake/clip/{index:06d}.png": 50 + index for index in (0, 3, 6)},
     }
+    assert "images were taken as faces" not in capsys.readouterr().out
     assert main(arguments) == 0
     assert np.array_equal(picture(tmp_path / "faces/real/clip/000003.png"), frame_with_face(3, 6, 4))
+    told = capsys.readouterr().out
+    assert "note: images were taken as faces; pass --detector or --boxes if" in told
+    assert "declare in model.toml" not in told
 
 
 def test_a_truncated_video_is_taken_as_far_as_it_decodes(case: FaceVideos, capsys: pytest.CaptureFixture[str]) -> None:
@@ -348,8 +366,11 @@ def test_a_truncated_video_is_taken_as_far_as_it_decodes(case: FaceVideos, capsy
     path.write_bytes(content[: content.index(b"mdat") + 1600])
     assert case.prepare() == 0
     told = capsys.readouterr().out
-    assert f"note: 1 videos are damaged and were taken as far as they decode: {NAMES[0]} (" in told
+    note = f"videos that are damaged, taken as far as they decode: 1, such as {NAMES[0]} ("
+    assert f"note: {note}" in told
     assert "of 60 frames decode" in told
+    (kept,) = samples_from_path(case.out, "test", "all").notes
+    assert kept.startswith(f"before faces were cut out: {note}")
 
 
 def test_a_dry_run_tells_and_writes_nothing(case: FaceVideos, capsys: pytest.CaptureFixture[str]) -> None:
@@ -384,8 +405,7 @@ def test_the_model_file_decides_and_options_go_before_it(
     record = read_prepared(case.out)
     assert record is not None
     assert (record.faces, record.frames) == (FaceContract(margin=0.0, shape="box", min_score=0.9), 2)
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "declare in model.toml" in line]
-    text = line.partition("refused: ")[2].replace("] ", "]\n").replace(" [", "\n[").replace(", ", "\n")
+    text = capsys.readouterr().out.partition("declare in model.toml:\n")[2]
     model.write_text('architecture = "x"\n[input]\nsize = 64\n' + text, encoding="utf-8")
     contract = contract_from_toml(model)
     assert (contract.faces, contract.video.frames) == (record.faces, record.frames)

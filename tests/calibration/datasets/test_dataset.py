@@ -96,6 +96,19 @@ def test_the_purpose_decides_the_split(split_set: Path) -> None:
             taken(split_set, purpose, "other")
 
 
+def test_what_was_chosen_unasked_is_told(split_set: Path) -> None:
+    text = split_set.read_text(encoding="utf-8")
+    (note,) = samples_from_path(split_set, "validation").notes
+    assert note == "1 of 5 videos taken, those of the split val; --validation-split takes others"
+    write_file(split_set, text.replace("Validation", "extra"))
+    (note,) = samples_from_path(split_set, "validation").notes
+    assert note == "4 of 5 videos taken, those of the split extra and none and train; --validation-split takes others"
+    assert samples_from_path(split_set, "validation", "train").notes == ()
+    write_file(split_set, text.replace("Validation", "test").replace("train", "test").replace("extra", "test"))
+    (note,) = samples_from_path(split_set, "test").notes
+    assert note.startswith("4 of 5 videos taken, those of the split test;")
+
+
 def test_without_a_split_of_its_own_a_purpose_takes_what_is_not_for_testing(split_set: Path) -> None:
     text = split_set.read_text(encoding="utf-8")
     write_file(split_set, text.replace("train", "extra").replace("Validation", "extra"))
@@ -118,11 +131,17 @@ def test_faceless_and_failed_videos_of_prepared_folders_are_known(tmp_path: Path
     faceless = tuple(
         FacelessVideo(f"v/{split}", True, ("x",), (("part", "0"),), split) for split in ("train", "test", "")
     )
-    record = PreparedRecord(FaceContract(), 32, "yunet", "0" * 64, 2, faceless, (("v/broken", "no video in it"),))
+    record = PreparedRecord(
+        FaceContract(), 32, "yunet", "0" * 64, 2, faceless, (("v/broken", "no video in it"),), ("copies",)
+    )
     write_prepared(root, record)
     samples = samples_from_path(root, "test")
     assert samples.faceless == (faceless[1],)
-    assert samples.notes == ("videos that could not be prepared: 1, such as v/broken (no video in it)",)
+    assert samples.notes == (
+        "1 of 2 videos taken, those of the split test; --test-split takes others",
+        "before faces were cut out: copies",
+        "videos that could not be prepared: 1, such as v/broken (no video in it)",
+    )
     assert samples_from_path(root, "test", "all").faceless == faceless
 
 

@@ -32,6 +32,7 @@ RECORD = PreparedRecord(
     videos=3,
     faceless=(FacelessVideo("fake/a.mp4", True, ("id0", "id1"), (("kind", "swap"),), "test"),),
     failed=(("real/b.mp4", "it is empty"),),
+    notes=("a file is there twice",),
 )
 
 
