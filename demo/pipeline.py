@@ -12,10 +12,10 @@ from engines.pipeline import BuildRequest, build_engines
 from engines.run_folder import RunFolder, locked
 from evaluate.pipeline import evaluate_engines
 from evaluate.scoring.request import EvaluationRequest
+from export.checkpoints.network import require_known_architecture
 from export.contract import InputContract, ModelContract
 from export.errors import DataError
 from export.model_file import toml_from_contract
-from export.network import require_known_architecture
 from export.sidecar import write_text
 from export.variant import DEFAULT_VARIANTS, variant_from_name
 

@@ -16,8 +16,8 @@ from safetensors.torch import save as serialized_weights
 from torch import nn
 from torch.nn import functional as F
 
+from export.checkpoints.network import module_from_contract
 from export.errors import ArtifactError, SignoffError
-from export.network import module_from_contract
 from export.preprocessing import image_from_file, resized_image
 from export.progress import progress_bar
 from export.sidecar import Artifact, Recipe, make_artifact, reusable_artifact, write_atomically

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from export.backbone_weights import backbone_from_weights, backbone_keys
+from export.checkpoints.backbone_weights import backbone_from_weights, backbone_keys
+from export.checkpoints.head import canonical_layers, classifier_name, classifier_of, head_from_weights
+from export.checkpoints.head_choice import chosen_head
+from export.checkpoints.head_weights import heads_in
+from export.checkpoints.key_naming import architectures_of, timm_named
+from export.checkpoints.narrowing import narrow_to_weights
+from export.checkpoints.network import module_from_contract
+from export.checkpoints.weights_file import some, weights_from_file
 from export.errors import CheckpointError
-from export.head import canonical_layers, classifier_name, classifier_of, head_from_weights
-from export.head_choice import chosen_head
-from export.head_weights import heads_in
-from export.key_naming import architectures_of, timm_named
-from export.narrowing import narrow_to_weights
-from export.network import module_from_contract
 from export.sidecar import sha256_of_file
-from export.weights_file import some, weights_from_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from export.backbone_weights import BackboneWeights
+    from export.checkpoints.backbone_weights import BackboneWeights
+    from export.checkpoints.head_weights import HeadWeights
     from export.contract import ModelContract
-    from export.head_weights import HeadWeights
 
 _COUNTER = "num_batches_tracked"
 _LEFT_OVER = "either it is another architecture, or they belong to the training: save the state dict without them"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from export.narrowing import narrow_to_weights
+from export.checkpoints.narrowing import narrow_to_weights
 from export.unfolding import batch_norms_behind
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from export.head import classifier_of
+from export.checkpoints.head import classifier_of
 from export.unfolding import state_with_folded_weights
 from pruning.reconstruction import sparse_reconstructed
 

@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from export.checkpoint import Detector
+from export.checkpoints.network import module_from_contract
 from export.contract import InputContract, ModelContract
 from export.model_file import toml_from_contract
-from export.network import module_from_contract
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,8 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from engines.cli import main as build_engines
 from evaluate.cli import main as evaluate_engines
+from export.checkpoints.network import module_from_contract
 from export.model_file import contract_from_toml
-from export.network import module_from_contract
 from export.sidecar import sidecar_path
 from export.variant import DEFAULT_VARIANTS
 from tests.celeb_df_tree import write_tree

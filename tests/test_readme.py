@@ -14,9 +14,9 @@ from typing import get_args
 import pytest
 
 from demo.cli import parsed_arguments as parse_demo
+from export.checkpoints.network import require_known_architecture
 from export.contract import Family
 from export.model_file import contract_from_toml
-from export.network import require_known_architecture
 from export.variant import DEFAULT_VARIANTS
 
 ROOT = Path(__file__).parents[1]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import timm
 import torch
 
-from export.backbone_weights import backbone_keys, placed_backbones
+from export.checkpoints.backbone_weights import backbone_keys, placed_backbones
+from export.checkpoints.key_naming import Backbone, architectures_of, backbones_in, timm_named
 from export.errors import CheckpointError
-from export.key_naming import Backbone, architectures_of, backbones_in, timm_named
 from export.progress import progress_bar
 
 if TYPE_CHECKING:

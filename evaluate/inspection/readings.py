@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from evaluate.inspection.architectures import Candidate
 from evaluate.inspection.recognition import native_size
-from export.families import architectures_of_family
+from export.checkpoints.families import architectures_of_family
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,17 +10,17 @@ import timm
 
 from evaluate.inspection.architectures import Candidate, candidates_of
 from evaluate.inspection.hub_config import HubConfig, hub_config_beside
-from export.backbone_weights import BackboneWeights, backbone_from_weights, backbone_keys, placed_backbones
 from export.checkpoint import detector_from_checkpoint
+from export.checkpoints.backbone_weights import BackboneWeights, backbone_from_weights, backbone_keys, placed_backbones
+from export.checkpoints.efficientnet_sizes import EFFICIENTNET_SIZES
+from export.checkpoints.families import network_of_family
+from export.checkpoints.head_weights import HeadWeights, heads_in, suggested_layers
+from export.checkpoints.key_naming import Backbone, backbones_in
+from export.checkpoints.weights_file import StoredWeights, weights_from_file
 from export.contract import HeadLayer, InputContract, Interpolation, ModelContract, Resize
-from export.efficientnet_sizes import EFFICIENTNET_SIZES
 from export.errors import CheckpointError, ContractError
 from export.face_contract import Aggregation
-from export.families import network_of_family
-from export.head_weights import HeadWeights, heads_in, suggested_layers
-from export.key_naming import Backbone, backbones_in
 from export.sidecar import sha256_of_file
-from export.weights_file import StoredWeights, weights_from_file
 
 if TYPE_CHECKING:
     from pathlib import Path

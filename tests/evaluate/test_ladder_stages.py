@@ -20,8 +20,8 @@ from engines.run_folder import RunFolder
 from engines.spec import EngineSpec, read_spec, write_spec
 from evaluate.scoring.frame_files import FRAMES_KIND
 from evaluate.scoring.score_files import read_frame_scores, write_frame_scores
+from export.checkpoints.network import module_from_contract
 from export.model_file import contract_from_toml
-from export.network import module_from_contract
 from export.runners import TorchRunner
 from export.sidecar import Artifact, make_artifact, read_artifact
 from tests.evaluate.conftest import copied

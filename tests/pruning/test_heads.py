@@ -17,7 +17,7 @@ from pruning.channel_removal import without_channels
 from pruning.distillation import DistillationPlan, distilled
 from pruning.repair import aligned
 from tests.detectors import contract_for_tests, randomized_module
-from tests.export.trained_heads import mlp, randomized
+from tests.export.checkpoints.trained_heads import mlp, randomized
 
 if TYPE_CHECKING:
     from pathlib import Path

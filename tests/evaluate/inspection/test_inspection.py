@@ -28,13 +28,13 @@ from evaluate.inspection.probing import ReadingScore, clustered_error, compare
 from evaluate.inspection.readings import NORMALIZATIONS, Reading, plausible_readings
 from evaluate.inspection.recognition import recognised
 from export.checkpoint import detector_from_checkpoint
+from export.checkpoints.head import classifier_of
 from export.contract import InputContract
 from export.errors import CheckpointError
-from export.head import classifier_of
 from export.model_file import contract_from_toml, toml_from_contract
 from export.preprocessing import array_from_file
 from tests.detectors import TINY, contract_for_tests, randomized_module
-from tests.export.trained_heads import mlp, prefixed
+from tests.export.checkpoints.trained_heads import mlp, prefixed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

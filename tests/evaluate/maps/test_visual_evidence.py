@@ -22,8 +22,8 @@ from evaluate.maps.visual_evidence import visual_evidence
 from evaluate.scoring.request import EvaluationRequest
 from evaluate.scoring.session import opened_session
 from evaluate.scoring.stored_engines import stored_engines
+from export.checkpoints.network import module_from_contract
 from export.model_file import contract_from_toml
-from export.network import module_from_contract
 from export.sidecar import read_json
 from tests.evaluate.conftest import copied
 from tests.signoff_run import GRADED

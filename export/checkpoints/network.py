@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from export.checkpoints.families import network_of_family, problem_of_architecture
 from export.errors import CheckpointError
-from export.families import network_of_family, problem_of_architecture
 
 if TYPE_CHECKING:
     from torch import nn

@@ -13,11 +13,11 @@ from onnx import helper
 from torch import nn
 
 from export.checkpoint import Detector
-from export.narrowing import narrow_to_weights
-from export.network import module_from_contract
+from export.checkpoints.narrowing import narrow_to_weights
+from export.checkpoints.network import module_from_contract
+from export.checkpoints.static_padding import StaticallyPaddedConv2d, fix_padding, unpadded
 from export.onnx_from_torch import onnx_from_torch
 from export.runners import OnnxRunner, TorchRunner
-from export.static_padding import StaticallyPaddedConv2d, fix_padding, unpadded
 from tests.detectors import TINY, contract_for_tests, randomized_module
 
 FRESH = pytest.param(secrets.randbelow(1 << 32), id="fresh")

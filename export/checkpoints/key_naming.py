@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Literal
 import timm
 import torch
 
-from export.efficientnet_sizes import EFFICIENTNET_SIZES
+from export.checkpoints.efficientnet_sizes import EFFICIENTNET_SIZES
+from export.checkpoints.families import architectures_of_family
 from export.errors import CheckpointError
-from export.families import architectures_of_family
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

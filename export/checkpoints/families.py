@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, cast, get_args
 
 import timm
 
+from export.checkpoints.efficientnet_sizes import EFFICIENTNET_SIZES
+from export.checkpoints.static_padding import fix_padding, unpadded
 from export.contract import Family
-from export.efficientnet_sizes import EFFICIENTNET_SIZES
 from export.image_size import image_size_options, misfit
-from export.static_padding import fix_padding, unpadded
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from export.checkpoints.head_choice import require_declared_layers
 from export.errors import CheckpointError
-from export.head_choice import require_declared_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from export.checkpoints.head_weights import HeadWeights, LayerWeights
     from export.contract import HeadLayer, ModelContract
-    from export.head_weights import HeadWeights, LayerWeights
 
 _EPSILON = 1e-5  # of nn.BatchNorm1d and nn.LayerNorm, unless somebody changed it
 _ACTIVATIONS: Mapping[HeadLayer, type[nn.Module]] = {

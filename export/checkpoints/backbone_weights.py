@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from export.checkpoints.head import classifier_name
+from export.checkpoints.key_naming import Backbone, backbones_in, timm_named
+from export.checkpoints.wrappers import names_an_average
 from export.errors import CheckpointError
-from export.head import classifier_name
-from export.key_naming import Backbone, backbones_in, timm_named
-from export.wrappers import names_an_average
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 
+from export.checkpoints.key_naming import backbones_in, timm_named
+from export.checkpoints.network import module_from_contract
 from export.contract import InputContract, ModelContract
 from export.errors import CheckpointError, ContractError
-from export.key_naming import backbones_in, timm_named
-from export.network import module_from_contract
-from tests.export.originals import ORIGINALS, efficientnet_pytorch, images_of_size, randomize
+from tests.export.checkpoints.originals import ORIGINALS, efficientnet_pytorch, images_of_size, randomize
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from tests.export.originals import Original
+    from tests.export.checkpoints.originals import Original
 
 FRESH = pytest.param(secrets.randbelow(1 << 32), id="fresh")
 # Standard deviations of the logits over images. A random network makes more of rounding the deeper it is; in double

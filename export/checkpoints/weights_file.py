@@ -19,10 +19,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from export.checkpoints.file_kind import FileKind, kind_of_file
+from export.checkpoints.pickled_code import advice_on_pickle
+from export.checkpoints.wrappers import unwrapped
 from export.errors import CheckpointError
-from export.file_kind import FileKind, kind_of_file
-from export.pickled_code import advice_on_pickle
-from export.wrappers import unwrapped
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,8 +20,8 @@ from onnx import TensorProto, helper
 from safetensors.torch import save_file
 from torch import nn
 
+from export.checkpoints.weights_file import weights_from_file
 from export.errors import CheckpointError
-from export.weights_file import weights_from_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

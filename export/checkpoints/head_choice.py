@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from export.checkpoints.head_weights import OWN_NAMES, HeadWeights, suggested_layers
 from export.errors import CheckpointError
-from export.head_weights import OWN_NAMES, HeadWeights, suggested_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,11 +12,11 @@ import torchvision
 from efficientnet_pytorch import EfficientNet
 from torch import nn
 
+from export.checkpoints.key_naming import Backbone, architectures_of, backbones_in, timm_named
+from export.checkpoints.network import module_from_contract
+from export.checkpoints.static_padding import StaticallyPaddedConv2d
 from export.contract import InputContract, ModelContract
 from export.errors import CheckpointError
-from export.key_naming import Backbone, architectures_of, backbones_in, timm_named
-from export.network import module_from_contract
-from export.static_padding import StaticallyPaddedConv2d
 
 SIZES = [f"b{number}" for number in range(8)]
 CLASSIFIERS = {"efficientnet-pytorch": "_fc", "torchvision": "classifier.1", "timm": "classifier"}

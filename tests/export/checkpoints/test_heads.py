@@ -11,10 +11,10 @@ from torch import nn
 from torchvision.models import efficientnet_b0
 
 from export.checkpoint import canonical_contract, detector_from_checkpoint
+from export.checkpoints.head import classifier_of
 from export.errors import CheckpointError
-from export.head import classifier_of
 from tests.detectors import TINY, contract_for_tests
-from tests.export.trained_heads import SAVINGS, Wrapped, fake_logit, mlp, prefixed, randomized
+from tests.export.checkpoints.trained_heads import SAVINGS, Wrapped, fake_logit, mlp, prefixed, randomized
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -238,8 +238,8 @@ def test_stacks_of_layers(stack: str, tmp_path: Path) -> None:
 
 def test_folding_batch_norm_is_exact() -> None:
     """Scales of nine orders of magnitude, where float32 arithmetic in another order is visibly off."""
-    from export.head import head_from_weights
-    from export.head_weights import heads_in
+    from export.checkpoints.head import head_from_weights
+    from export.checkpoints.head_weights import heads_in
 
     head = nn.Sequential(nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 1)).eval()
     assert isinstance(head[1], nn.BatchNorm1d)
