@@ -93,6 +93,32 @@ def require_as_declared(samples: SampleSet, contract: ModelContract) -> None:
         )
 
 
+def require_prepared_alike(root: Path, other: Path) -> None:
+    """Refuses two folders of faces that were not cut out alike; says nothing where either was not prepared.
+
+    How many frames were taken may differ: that makes no other faces.
+
+    Raises:
+        DataError: A setting or the detector's file differs; the message names them.
+    """
+    one, two = read_prepared(root), read_prepared(other)
+    if one is None or two is None or "none" in (one.detector, two.detector):
+        return
+    different = [
+        f"{key} = {found!r} and {wanted!r}"
+        for key, found, wanted in _settings(one, two.faces, one.frames)
+        if found != wanted
+    ]
+    # Every data set has a table of boxes of its own, which says nothing of how it was made.
+    if one.detector == two.detector == "yunet" and one.detector_sha256 != two.detector_sha256:
+        different.append("two versions of YuNet")
+    if different:
+        raise DataError(
+            f"{root} and {other} were prepared with {', '.join(different)}; prepare one of them again, and declare "
+            "[faces] in the model file"
+        )
+
+
 def _settings(record: PreparedRecord, faces: FaceContract, frames: int) -> Iterator[tuple[str, object, object]]:
     yield "video.frames", record.frames, frames
     if record.detector == "none":  # nobody knows how those were cut out

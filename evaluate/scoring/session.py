@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from calibration.datasets.dataset import samples_from_path
-from calibration.datasets.prepared import require_as_declared
+from calibration.datasets.prepared import require_as_declared, require_prepared_alike
 from calibration.samples import SampleSet, require_both_classes, require_disjoint
 from engines.backend import Backend, backend_from_name
 from engines.run_folder import RunFolder, locked
@@ -60,7 +60,8 @@ def opened_session(request: EvaluationRequest, announce: Callable[[str], None]) 
         BackendError: There is no such backend, its package is missing although engines are to be run, or the run has no
             engines for it.
         DataError: A data set cannot be read, a class of it is empty, its faces were cut out otherwise than the model
-            file declares, or the test set shares people with the calibration or the validation set.
+            file declares or than those of the images that thresholds are fitted to, or the test set shares people with
+            the calibration or the validation set.
     """
     run = RunFolder(request.run)
     spec = read_spec(run)
@@ -73,6 +74,7 @@ def opened_session(request: EvaluationRequest, announce: Callable[[str], None]) 
     validation = _validation(request, spec, samples)
     if validation.samples is not None:
         require_faces(spec.contract, validation.samples, "validation")
+        require_prepared_alike(validation.samples.root, samples.root)
     _announce_notes(samples, request, validation, announce)
     if validation.lack and not request.from_scores:
         announce(f"no threshold will be fitted: {validation.lack}")

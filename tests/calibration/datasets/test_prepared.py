@@ -13,6 +13,7 @@ from calibration.datasets.prepared import (
     PreparedRecord,
     read_prepared,
     require_as_declared,
+    require_prepared_alike,
     write_prepared,
 )
 from calibration.samples import FacelessVideo, SampleSet
@@ -107,3 +108,26 @@ def test_the_number_of_frames_must_agree(tmp_path: Path) -> None:
     expected = "video.frames = 16 where the model file declares 32, faces.margin = 0.25 where"
     with pytest.raises(DataError, match=expected):
         require_as_declared(SampleSet(tmp_path, ()), contract)
+
+
+def test_sets_must_be_cut_out_alike(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+    write_prepared(one, RECORD)
+    require_prepared_alike(one, two)  # others' faces
+    fewer = replace(RECORD, frames=4, videos=1, faceless=(), faces=replace(FACES, no_face="half"))
+    write_prepared(two, fewer)
+    require_prepared_alike(one, two)
+    write_prepared(two, replace(fewer, detector="none", faces=FaceContract()))
+    require_prepared_alike(one, two)
+    write_prepared(two, replace(fewer, faces=replace(FACES, margin=0.5, aligned=True)))
+    with pytest.raises(DataError, match=r"faces\.margin = 0\.25 and 0\.5, faces\.aligned = False and True; prepare"):
+        require_prepared_alike(one, two)
+    write_prepared(two, replace(fewer, detector_sha256="cd" * 32))
+    with pytest.raises(DataError, match="two versions of YuNet"):
+        require_prepared_alike(one, two)
+    tables = replace(fewer, detector="boxes")
+    write_prepared(one, tables)
+    write_prepared(two, replace(tables, detector_sha256="cd" * 32))
+    require_prepared_alike(one, two)
