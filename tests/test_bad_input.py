@@ -85,7 +85,7 @@ PRUNED = ("--backend", "onnxruntime", "--variants", "baseline", "q16-s30")
     [
         (lambda case: case.checkpoint.unlink(), QUICK, "no checkpoint at"),
         (truncate_checkpoint, QUICK, "copy it again"),
-        (other_architecture, QUICK, "check architecture and head"),
+        (other_architecture, QUICK, "inspect-checkpoint without --model tells what it holds"),
         (lambda case: case.checkpoint.with_name("model.toml").unlink(), QUICK, "--model FILE"),
         (no_real_calibration_faces, QUICK, "both classes are needed"),
         (undecodable_image, QUICK, "--skip-unreadable"),

@@ -206,7 +206,7 @@ class Settings:
 def test_objects_beside_weights_are_named(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     torch.save({"state_dict": state, "config": Settings()}, tmp_path / "a.pth")
     with pytest.raises(
-        CheckpointError, match=r"\(tests.export.test_weights_file.Settings\).*save model.state_dict\(\)"
+        CheckpointError, match=r"\(tests.export.checkpoints.test_weights_file.Settings\).*save model.state_dict\(\)"
     ):
         weights_from_file(tmp_path / "a.pth")
 
