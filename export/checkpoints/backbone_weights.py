@@ -60,10 +60,11 @@ def backbone_from_weights(
     """
     found = placed_backbones(weights, expected)
     if not found:
+        first = [key for key in weights if key.endswith(".weight")][:3] or list(weights)[:3]
         raise CheckpointError(
             f"no network like {contract.architecture} is in the checkpoint: no key ends in {expected[0]} with the "
-            f"others beside it; its first keys are {', '.join(list(weights)[:3])}; inspect-checkpoint without "
-            "--model tells what it holds"
+            f"others beside it; its first weights are {', '.join(first)}; inspect-checkpoint without --model tells "
+            "what it holds"
         )
     backbone, notes = _chosen(found, contract)
     _require_own_naming(backbone, contract)
