@@ -75,11 +75,12 @@ def _averaged_in_window(inputs: Inputs, attributes: Attributes) -> torch.Tensor:
 
 def _reduction(reduce: Callable[..., torch.Tensor]) -> Operator:
     def compute(inputs: Inputs, attributes: Attributes) -> torch.Tensor:
+        value: torch.Tensor = inputs[0]
         given = inputs[1].tolist() if len(inputs) > 1 and inputs[1] is not None else attributes.get("axes")
         if not given and attributes.get("noop_with_empty_axes", 0):
-            return inputs[0]  # type: ignore[no-any-return]
-        axes = list(given) if given else list(range(inputs[0].ndim))
-        return reduce(inputs[0], dim=axes, keepdim=bool(attributes.get("keepdims", 1)))
+            return value
+        axes = list(given) if given else list(range(value.ndim))
+        return reduce(value, dim=axes, keepdim=bool(attributes.get("keepdims", 1)))
 
     return compute
 
@@ -106,34 +107,38 @@ def _instance_normalized(inputs: Inputs, attributes: Attributes) -> torch.Tensor
 
 
 def _reshaped(inputs: Inputs, attributes: Attributes) -> torch.Tensor:
-    value, shape = inputs[0], inputs[1].tolist()
+    value: torch.Tensor = inputs[0]
+    shape = inputs[1].tolist()
     if not attributes.get("allowzero", 0):
         shape = [value.shape[axis] if length == 0 else length for axis, length in enumerate(shape)]
-    return value.reshape(shape)  # type: ignore[no-any-return]
+    return value.reshape(shape)
 
 
 def _flattened(inputs: Inputs, attributes: Attributes) -> torch.Tensor:
-    value, axis = inputs[0], attributes.get("axis", 1)
+    value: torch.Tensor = inputs[0]
+    axis = attributes.get("axis", 1)
     rows = value.shape[:axis].numel()
-    return value.reshape(rows, -1)  # type: ignore[no-any-return]
+    return value.reshape(rows, -1)
 
 
 def _sliced(inputs: Inputs, _: Attributes) -> torch.Tensor:
-    value, starts, ends = inputs[0], inputs[1].tolist(), inputs[2].tolist()
+    value: torch.Tensor = inputs[0]
+    starts, ends = inputs[1].tolist(), inputs[2].tolist()
     axes = inputs[3].tolist() if len(inputs) > 3 and inputs[3] is not None else list(range(len(starts)))
     steps = inputs[4].tolist() if len(inputs) > 4 and inputs[4] is not None else [1] * len(starts)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         places = range(value.shape[axis])[start:end:step]
         value = value.index_select(axis, torch.tensor(places, dtype=torch.int64, device=value.device))
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _gathered(inputs: Inputs, attributes: Attributes) -> torch.Tensor:
-    value, places = inputs
+    value: torch.Tensor = inputs[0]
+    places: torch.Tensor = inputs[1]
     axis = attributes.get("axis", 0) % value.ndim
     places = torch.where(places < 0, places + value.shape[axis], places)
     picked = value.index_select(axis, places.reshape(-1))
-    return picked.reshape(*value.shape[:axis], *places.shape, *value.shape[axis + 1 :])  # type: ignore[no-any-return]
+    return picked.reshape(*value.shape[:axis], *places.shape, *value.shape[axis + 1 :])
 
 
 def _split(inputs: Inputs, attributes: Attributes) -> Sequence[torch.Tensor]:
@@ -145,23 +150,26 @@ def _split(inputs: Inputs, attributes: Attributes) -> Sequence[torch.Tensor]:
 
 
 def _squeezed(inputs: Inputs, _: Attributes) -> torch.Tensor:
-    axes = inputs[1].tolist() if len(inputs) > 1 else [i for i, n in enumerate(inputs[0].shape) if n == 1]
-    return inputs[0].squeeze(tuple(axes))  # type: ignore[no-any-return]
+    value: torch.Tensor = inputs[0]
+    axes = inputs[1].tolist() if len(inputs) > 1 else [i for i, n in enumerate(value.shape) if n == 1]
+    return value.squeeze(tuple(axes))
 
 
 def _unsqueezed(inputs: Inputs, _: Attributes) -> torch.Tensor:
-    value, axes = inputs[0], inputs[1].reshape(-1).tolist()
+    value: torch.Tensor = inputs[0]
+    axes = inputs[1].reshape(-1).tolist()
     rank = value.ndim + len(axes)
     for axis in sorted(axis % rank for axis in axes):
         value = value.unsqueeze(axis)
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _expanded(inputs: Inputs, _: Attributes) -> torch.Tensor:
-    value, lengths = inputs[0], inputs[1].tolist()
+    value: torch.Tensor = inputs[0]
+    lengths = inputs[1].tolist()
     own = [1] * (len(lengths) - value.ndim) + list(value.shape)
     lengths = [1] * (value.ndim - len(lengths)) + lengths
-    return value.expand([max(a, b) if b else 0 for a, b in zip(own, lengths, strict=True)])  # type: ignore[no-any-return]
+    return value.expand([max(a, b) if b else 0 for a, b in zip(own, lengths, strict=True)])
 
 
 def _shape(inputs: Inputs, attributes: Attributes) -> torch.Tensor:
@@ -188,7 +196,8 @@ def _divided(inputs: Inputs, _: Attributes) -> torch.Tensor:
 
 def _cast(inputs: Inputs, attributes: Attributes) -> torch.Tensor:
     name = helper.tensor_dtype_to_np_dtype(attributes["to"]).name
-    return inputs[0].to(getattr(torch, name))  # type: ignore[no-any-return]
+    value: torch.Tensor = inputs[0]
+    return value.to(getattr(torch, name))
 
 
 def _text(attributes: Attributes, name: str, default: str) -> str:
