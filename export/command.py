@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from export.errors import SignoffError
+from export.interrupts import careful_interrupts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,8 +55,9 @@ def run_command(name: str, command: Callable[[], int]) -> int:
     Errors of the program keep their traceback, because a bug report needs it.
     """
     try:
-        code = command()
-        sys.stdout.flush()
+        with careful_interrupts():
+            code = command()
+            sys.stdout.flush()
     except BrokenPipeError:  # a reader such as `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_PIPE_CLOSED
