@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from calibration.freed_memory import keep_freed_memory
 from export.errors import ImageError
 from export.preprocessing import array_from_file, pixels_from_file
 
@@ -92,6 +93,7 @@ class BatchReader:
             ImageError: An image does not decode and `skip_unreadable` is off.
         """
         self.unreadable = []
+        keep_freed_memory()
         samples: list[Sample] = []
         images: list[Images] = []
         for sample, image in self._decoded():
