@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,42 +36,46 @@ def careful_interrupts() -> Iterator[None]:
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed; also if a library that it disturbed raised another error instead.
     """
-    usual = signal.getsignal(signal.SIGINT)
+    usual, unraisable = signal.getsignal(signal.SIGINT), sys.unraisablehook
     if threading.current_thread() is not threading.main_thread() or usual is not signal.default_int_handler:
         yield
         return
-    postponing, unraisable = _Postponing(), sys.unraisablehook
+    ctrl_c = _CtrlC()
 
     def once_more(lost: sys.UnraisableHookArgs) -> None:
         if isinstance(lost.exc_value, KeyboardInterrupt):
-            _try_later()
+            ctrl_c.try_later()
         else:
             unraisable(lost)
 
-    alarm = signal.signal(signal.SIGALRM, postponing.handle)
-    signal.signal(signal.SIGINT, postponing.handle)
+    signal.signal(signal.SIGINT, ctrl_c.handle)
     sys.unraisablehook = once_more
     try:
         yield
     except Exception as error:
-        if postponing.raised:  # what disturbed libraries say: that a file is damaged, or cannot be closed
+        if ctrl_c.raised:  # what disturbed libraries say: that a file is damaged, or cannot be closed
             raise KeyboardInterrupt from error
         raise
     finally:
         sys.unraisablehook = unraisable
         signal.signal(signal.SIGINT, usual)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, alarm)
+        ctrl_c.stop_trying()
 
 
-class _Postponing:
-    """A signal handler that looks again a little later while the interrupted code must not be left."""
+class _CtrlC:
+    """A signal handler that looks again a little later while the interrupted code must not be left.
+
+    Attributes:
+        raised: Whether it has raised.
+    """
 
     def __init__(self) -> None:
+        self.raised = False
         # The frame itself: its address alone may be that of another call a moment later.
         self._place: tuple[FrameType | None, int] = (None, 0)
         self._since = 0.0
-        self.raised = False
+        # The handler and the timer, seconds, that were there before its own.
+        self._before: tuple[Any, tuple[float, float]] | None = None
 
     def handle(self, _signal: int, frame: FrameType | None) -> None:
         """Raises.
@@ -80,20 +84,29 @@ class _Postponing:
             KeyboardInterrupt: The main thread can be interrupted here.
         """
         if frame is not None and (_is_importing(frame) or (_is_locking(frame) and not self._waits(frame))):
-            _try_later()
+            self.try_later()
             return
         self._place, self.raised = (None, 0), True
         raise KeyboardInterrupt
+
+    def try_later(self) -> None:
+        """Calls `handle` in a few milliseconds, wherever the main thread is by then."""
+        if self._before is None:
+            self._before = (signal.signal(signal.SIGALRM, self.handle), signal.getitimer(signal.ITIMER_REAL))
+        signal.setitimer(signal.ITIMER_REAL, _RETRY_S)
+
+    def stop_trying(self) -> None:
+        """Gives the timer and its signal back."""
+        if self._before is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._before[0])
+            signal.setitimer(signal.ITIMER_REAL, *self._before[1])
 
     def _waits(self, frame: FrameType) -> bool:
         place, now = (frame, frame.f_lasti), time.monotonic()
         if place != self._place:
             self._place, self._since = place, now
         return now - self._since >= _WAITING_S
-
-
-def _try_later() -> None:
-    signal.setitimer(signal.ITIMER_REAL, _RETRY_S)
 
 
 def _is_locking(frame: FrameType) -> bool:

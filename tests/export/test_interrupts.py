@@ -17,6 +17,7 @@ from export.interrupts import careful_interrupts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
 ROOT = Path(__file__).parents[2]
 # Presses Ctrl-C at random moments in which a pool is started, filled, read and left, until it hangs or time is up.
@@ -131,11 +132,26 @@ def test_what_a_library_says_of_ctrl_c_is_ctrl_c(disturbed: bool) -> None:
 
 
 def test_all_is_as_before_afterwards() -> None:
-    before = (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM), sys.unraisablehook)
-    with careful_interrupts():
+    def told(_number: int, _frame: FrameType | None) -> None:
+        pass
+
+    usual = (signal.signal(signal.SIGALRM, told), signal.setitimer(signal.ITIMER_REAL, 60))
+    before = (signal.getsignal(signal.SIGINT), sys.unraisablehook)
+
+    def work() -> None:
         assert signal.getsignal(signal.SIGINT) != before[0]
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM), sys.unraisablehook) == before
-    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+        threading.Timer(0.05, press).start()  # a wait of the main thread: the timer is borrowed
+        threading.Event().wait(60)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            carefully(work)
+        assert (signal.getsignal(signal.SIGINT), sys.unraisablehook) == before
+        assert signal.getsignal(signal.SIGALRM) is told
+        assert 50 < signal.getitimer(signal.ITIMER_REAL)[0] <= 60
+    finally:
+        signal.signal(signal.SIGALRM, usual[0])
+        signal.setitimer(signal.ITIMER_REAL, *usual[1])
 
 
 def test_ctrl_c_that_is_ignored_stays_so() -> None:
