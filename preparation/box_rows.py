@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from calibration.datasets.csv_table import csv_table, text_of_table
 from export.errors import DataError
 from preparation.face import Face
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _SIDES = ("left", "top", "width", "height")
@@ -20,7 +19,6 @@ _EDGES = ("x1", "y1", "x2", "y2")
 _POINTS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 _LANDMARKS = tuple(f"{point}_{axis}" for point in _POINTS for axis in "xy")
 _EXPECTED = "video, frame, left, top, width, height (or x1, y1, x2, y2), and as it may be score and landmarks"
-_DELIMITERS = (",", ";", "\t")
 _LARGEST_NUMBER = 1e6
 
 
@@ -48,33 +46,14 @@ def rows_of_boxes(path: Path, content: bytes) -> Iterator[BoxRow]:
         DataError: The file is not UTF-8 or no CSV, a column is missing, unknown or there twice, or a field is not what
             it should be; the message names the line.
     """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
-    first = text.splitlines()[0] if text.strip() else ""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=first.count), strict=True)
-    try:
-        columns = [name.strip().lower() for name in next(reader, [])]
-        box_columns = _box_columns(path, columns)
-        for fields in reader:
-            place = f"{path}:{reader.line_num}"
-            if not any(field.strip() for field in fields):
-                continue
-            if len(fields) != len(columns):
-                raise DataError(
-                    f"{place}: {len(fields)} fields; expected {len(columns)}, as many as the first line has"
-                )
-            row = dict(zip(columns, (field.strip() for field in fields), strict=True))
-            yield BoxRow(place, _video(place, row), _frame(place, row), _face(place, row, box_columns))
-    except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: no CSV ({error}); correct the quotes") from error
+    table = csv_table(path, text_of_table(path, content))
+    box_columns = _box_columns(path, table.columns)
+    for row in table.rows:
+        place, values = row.place, row.values
+        yield BoxRow(place, _video(place, values), _frame(place, values), _face(place, values, box_columns))
 
 
-def _box_columns(path: Path, columns: list[str]) -> tuple[str, ...]:
-    twice = [name for name in columns if columns.count(name) > 1]
-    if twice:
-        raise DataError(f"{path} has the column {twice[0]!r} twice; rename one")
+def _box_columns(path: Path, columns: Sequence[str]) -> tuple[str, ...]:
     unknown = [name for name in columns if name not in {"video", "frame", "score", *_SIDES, *_EDGES, *_LANDMARKS}]
     if unknown:
         raise DataError(f"{path} has the column {unknown[0]!r}; expected {_EXPECTED}: rename it or leave it out")

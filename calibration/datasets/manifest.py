@@ -21,7 +21,7 @@ from export.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from calibration.datasets.manifest_rows import Row
+    from calibration.datasets.csv_table import Row
 
 COLUMNS = ("path", "label", "video", "identity", "split", "frame")
 PERSON_SEPARATOR = ";"
