@@ -70,6 +70,11 @@ def cluster_of(video: str, identities: Sequence[str]) -> str:
     return identities[0] if identities else video
 
 
+def cluster_numbers(names: Sequence[str]) -> NDArray[np.int64]:
+    """Returns the number of each video's cluster, from 0 in the order of the clusters' names, shape (N,)."""
+    return np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
+
+
 def clusters_of(is_fake: NDArray[np.bool_], names: Sequence[str]) -> Clusters:
     """Groups videos with labels (N,) by the names of their clusters, length N; the videos' order plays no part.
 
@@ -78,8 +83,8 @@ def clusters_of(is_fake: NDArray[np.bool_], names: Sequence[str]) -> Clusters:
     """
     if len(names) != is_fake.size:
         raise DataError(f"{len(names)} clusters for {is_fake.size} videos; expected the cluster of each video")
-    unique, of_video = np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)
-    of_video = of_video.astype(np.int64)
-    fakes = np.bincount(of_video[is_fake], minlength=unique.size)
-    reals = np.bincount(of_video[~is_fake], minlength=unique.size)
+    of_video = cluster_numbers(names)
+    count = 1 + int(of_video.max(initial=-1))
+    fakes = np.bincount(of_video[is_fake], minlength=count)
+    reals = np.bincount(of_video[~is_fake], minlength=count)
     return Clusters(of_video, fakes > 0, reals > 0)

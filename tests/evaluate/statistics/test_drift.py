@@ -21,7 +21,7 @@ def drift(
     is_fake, baseline = data
     samples = [f"video{index:04d}" for index in range(len(baseline))]
     frames = (baseline, scores if logits is None else logits)
-    return drift_from_scores(samples, is_fake, baseline, scores, is_fake, frames, threshold)
+    return drift_from_scores(samples, is_fake, baseline, scores, is_fake, frames, threshold, np.arange(is_fake.size))
 
 
 def moved(data: Labelled, seed: int, levels: int = 10**9) -> NDArray[np.float64]:
@@ -74,7 +74,7 @@ def test_sqnr_is_the_noise_that_was_planted() -> None:
     logits = rng.standard_normal(is_fake.size) * 2 + 10 * is_fake
     noisy = logits + rng.standard_normal(is_fake.size) * 2 * 10 ** (-12 / 20)
     videos = (np.array([True, False]), np.array([0.9, 0.1]))
-    found = drift_from_scores(["a", "b"], *videos, videos[1], is_fake, (logits, noisy), 0.5)
+    found = drift_from_scores(["a", "b"], *videos, videos[1], is_fake, (logits, noisy), 0.5, np.arange(2))
     assert found.sqnr_db == pytest.approx(12, abs=0.05)
 
 
@@ -147,14 +147,16 @@ def test_what_cannot_be_compared_is_an_error_that_names_the_reason() -> None:
     is_fake, scores = np.array([True, False]), np.array([0.1, 0.2])
     frames = (scores, scores)
     with pytest.raises(DataError, match="1 of 2 scores are NaN"):
-        drift_from_scores(["a", "b"], is_fake, scores, np.array([0.1, np.nan]), is_fake, frames, 0.5)
+        drift_from_scores(["a", "b"], is_fake, scores, np.array([0.1, np.nan]), is_fake, frames, 0.5, np.arange(2))
     with pytest.raises(DataError, match="1 of 2 scores are NaN"):
-        drift_from_scores(["a", "b"], is_fake, scores, scores, is_fake, (scores, np.array([0.1, np.nan])), 0.5)
+        drift_from_scores(
+            ["a", "b"], is_fake, scores, scores, is_fake, (scores, np.array([0.1, np.nan])), 0.5, np.arange(2)
+        )
     with pytest.raises(DataError, match="expected two vectors of one length"):
-        drift_from_scores(["a", "b"], is_fake, scores[:1], scores, is_fake, frames, 0.5)
+        drift_from_scores(["a", "b"], is_fake, scores[:1], scores, is_fake, frames, 0.5, np.arange(2))
     with pytest.raises(DataError, match="expected two vectors of one length"):
-        drift_from_scores(["a", "b"], is_fake, scores, scores, is_fake, (scores, scores[:1]), 0.5)
+        drift_from_scores(["a", "b"], is_fake, scores, scores, is_fake, (scores, scores[:1]), 0.5, np.arange(2))
     with pytest.raises(DataError, match="1 names for 2 videos"):
-        drift_from_scores(["a"], is_fake, scores, scores, is_fake, frames, 0.5)
+        drift_from_scores(["a"], is_fake, scores, scores, is_fake, frames, 0.5, np.arange(2))
     with pytest.raises(DataError, match=r"expected .* a finite threshold"):
-        drift_from_scores(["a", "b"], is_fake, scores, scores, is_fake, frames, float("nan"))
+        drift_from_scores(["a", "b"], is_fake, scores, scores, is_fake, frames, float("nan"), np.arange(2))

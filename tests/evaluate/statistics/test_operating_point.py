@@ -16,7 +16,7 @@ from tests.evaluate.statistics.drawn_scores import KINDS, SEEDS, drawn
 def test_decisions_are_those_of_scikit_learn(kind: str, seed: int) -> None:
     is_fake, scores = drawn(kind, seed)
     for threshold in (0.5, float(scores[0]), 0.0, 1.01):
-        point = operating_point("frozen", threshold, is_fake, scores)
+        point = operating_point("frozen", threshold, is_fake, scores, np.arange(is_fake.size))
         tn, fp, fn, tp = confusion_matrix(is_fake, scores >= threshold, labels=[False, True]).ravel()
         assert (point.origin, point.threshold) == ("frozen", threshold)
         assert point.confusion == ConfusionCounts(tp=tp, tn=tn, fp=fp, fn=fn)
@@ -27,7 +27,7 @@ def test_decisions_are_those_of_scikit_learn(kind: str, seed: int) -> None:
 
 
 def test_a_class_that_is_not_there_has_a_rate_of_nothing() -> None:
-    point = operating_point("default", 0.5, np.array([True, True]), np.array([0.5, 0.1]))
+    point = operating_point("default", 0.5, np.array([True, True]), np.array([0.5, 0.1]), np.arange(2))
     assert (point.missed_fakes.count, point.missed_fakes.total) == (1, 2)
     assert (point.false_alarms.count, point.false_alarms.total, point.false_alarms.interval.width) == (0, 0, 1.0)
 
@@ -111,4 +111,4 @@ def test_unusable_scores_are_an_error_that_names_the_reason(
 @pytest.mark.parametrize("threshold", [float("nan"), float("inf")])
 def test_a_threshold_that_is_no_score_is_refused(threshold: float) -> None:
     with pytest.raises(DataError, match=f"the threshold is {threshold}; expected a finite score"):
-        operating_point("default", threshold, np.array([True, False]), np.array([0.5, 0.1]))
+        operating_point("default", threshold, np.array([True, False]), np.array([0.5, 0.1]), np.arange(2))

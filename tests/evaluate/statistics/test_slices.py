@@ -40,7 +40,7 @@ def chosen(attributes: Attributes, part: Slice) -> NDArray[np.bool_]:
 def test_a_slice_has_the_figures_of_its_videos(seed: int) -> None:
     attributes, (is_fake, baseline) = labelled_videos(seed)
     scores = moved(baseline, seed)
-    found = slices_from_scores(attributes, is_fake, scores, baseline, 0.5)
+    found = slices_from_scores(attributes, is_fake, scores, baseline, 0.5, np.arange(len(is_fake)))
     assert {part.value for part in found} >= {"synthesis", "celeb-real", "youtube-real", "one", "two", "three"}
     for part in found:
         inside = chosen(attributes, part)
@@ -58,7 +58,7 @@ def test_a_slice_has_the_figures_of_its_videos(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_slices_are_those_large_enough_but_not_everything_in_the_order_of_their_names(seed: int) -> None:
     attributes, (is_fake, scores) = labelled_videos(seed)
-    found = slices_from_scores(attributes, is_fake, scores, None, 0.5)
+    found = slices_from_scores(attributes, is_fake, scores, None, 0.5, np.arange(len(is_fake)))
     names = [(part.attribute, part.value) for part in found]
     assert names == sorted(set(names))
     expected = {pair for named in attributes for pair in named.items()}
@@ -71,9 +71,9 @@ def test_slices_are_those_large_enough_but_not_everything_in_the_order_of_their_
 def test_the_smallest_slice_counts() -> None:
     is_fake = np.arange(20) % 2 == 0
     attributes = [{"source": "few" if index < 9 else "enough"} for index in range(20)]
-    found = slices_from_scores(attributes, is_fake, is_fake * 0.5, None, 0.5)
+    found = slices_from_scores(attributes, is_fake, is_fake * 0.5, None, 0.5, np.arange(len(is_fake)))
     assert [part.value for part in found] == ["enough"]
-    found = slices_from_scores(attributes, is_fake, is_fake * 0.5, None, 0.5, smallest=9)
+    found = slices_from_scores(attributes, is_fake, is_fake * 0.5, None, 0.5, np.arange(len(is_fake)), smallest=9)
     assert [part.value for part in found] == ["enough", "few"]
 
 
@@ -82,7 +82,9 @@ def test_a_slice_of_one_class_is_judged_against_all_of_the_other() -> None:
     is_fake = np.repeat([True, False], [10, 20])
     scores = np.repeat([0.8, 0.8, 0.1], 10)
     folders = np.repeat(["fakes", "like fakes", "unlike them"], 10).tolist()
-    found = slices_from_scores([{"folder": folder} for folder in folders], is_fake, scores, scores, 0.8)
+    found = slices_from_scores(
+        [{"folder": folder} for folder in folders], is_fake, scores, scores, 0.8, np.arange(len(is_fake))
+    )
     assert [(part.value, part.auc, part.auc_diff) for part in found] == [
         ("fakes", 0.75, 0.0),
         ("like fakes", 0.5, 0.0),
@@ -93,19 +95,19 @@ def test_a_slice_of_one_class_is_judged_against_all_of_the_other() -> None:
 
 
 def test_videos_without_attributes_have_no_slices() -> None:
-    assert slices_from_scores([{}, {}], np.array([True, False]), np.array([0.5, 0.1]), None, 0.5) == ()
+    assert slices_from_scores([{}, {}], np.array([True, False]), np.array([0.5, 0.1]), None, 0.5, np.arange(2)) == ()
 
 
 def test_what_cannot_be_sliced_is_an_error_that_names_the_reason() -> None:
     is_fake, scores = np.array([True, False]), np.array([0.1, 0.2])
     named = [{"folder": "a"}, {"folder": "b"}]
     with pytest.raises(DataError, match="1 of 2 scores are NaN"):
-        slices_from_scores(named, is_fake, np.array([0.1, np.nan]), None, 0.5)
+        slices_from_scores(named, is_fake, np.array([0.1, np.nan]), None, 0.5, np.arange(len(is_fake)))
     with pytest.raises(DataError, match="1 of 2 scores are NaN"):
-        slices_from_scores(named, is_fake, scores, np.array([0.1, np.nan]), 0.5)
+        slices_from_scores(named, is_fake, scores, np.array([0.1, np.nan]), 0.5, np.arange(len(is_fake)))
     with pytest.raises(DataError, match="attributes of 1 videos and 2 scores"):
-        slices_from_scores(named[:1], is_fake, scores, None, 0.5)
+        slices_from_scores(named[:1], is_fake, scores, None, 0.5, np.arange(len(is_fake)))
     with pytest.raises(DataError, match="2 fakes and 0 reals"):
-        slices_from_scores(named, np.array([True, True]), scores, None, 0.5)
+        slices_from_scores(named, np.array([True, True]), scores, None, 0.5, np.arange(len(scores)))
     with pytest.raises(DataError, match="the threshold is nan"):
-        slices_from_scores(named, is_fake, scores, None, float("nan"), smallest=1)
+        slices_from_scores(named, is_fake, scores, None, float("nan"), np.arange(len(is_fake)), smallest=1)
