@@ -138,7 +138,10 @@ def _finding(limit: str, allowed: float, counted: ClusteredCount, what: str, kin
 def _more_text(counted: ClusteredCount, allowed: float, kind: str, confidence: float) -> str:
     if counted.is_uninformative:
         return f"all {kind} show one person, which no number of them makes up for: evaluate more persons"
-    return more_videos_text(clustered_videos_that_decide(counted, allowed, confidence), kind, counted.total)
+    needed = clustered_videos_that_decide(counted, allowed, confidence)
+    # More videos of the same persons would not do.
+    of_whom = "" if counted.is_independent or needed is None else " of proportionally more persons"
+    return more_videos_text(needed, kind + of_whom, counted.total)
 
 
 def _threshold_text(point: OperatingPoint) -> str:

@@ -395,6 +395,6 @@ def test_videos_of_few_persons_decide_less_about_shares(seed: int) -> None:
     assert alone.measured == few.measured == one.measured == 3 / 518
     assert few.bound == pytest.approx(1 - 0.05 ** (1 / 50))
     assert "518 videos in 50 groups do not decide" in few.reason
-    assert "evaluate about 1,600 videos" in few.next_step
+    assert "evaluate about 1,600 videos of proportionally more persons, which" in few.next_step
     assert one.bound == 1.0
     assert "evaluate more persons" in one.next_step
