@@ -37,8 +37,8 @@ class Proportion:
 def proportion(counted: ClusteredCount, confidence: float = CONFIDENCE) -> Proportion:
     """Returns a share with its two-sided Wilson interval by the effective number of videos.
 
-    It is [0, 1] of nothing and of a single cluster, and never shorter on one side than if one event more had been seen
-    there; see `proportion_bounds`.
+    It is [0, 1] of nothing and of a single cluster of several videos. Among clusters its upper end is never below that
+    of none, nor its lower end above that of all; see `proportion_bounds`.
 
     Raises:
         ValueError: The count is not in 0 to total, or the confidence not in (0, 1).
