@@ -156,13 +156,15 @@ def test_none_and_all_are_those_of_as_many_independent_clusters() -> None:
 def test_an_event_more_never_brings_a_bound_nearer_than_none() -> None:
     """A first event comes alone, so that its cluster does not look alike, and 465 videos would seem independent."""
     numbers = np.repeat(np.arange(30), np.arange(1, 31))
-    none = proportion_bounds(clustered_count(np.zeros(numbers.size, bool), numbers)).high
+    nothing = clustered_count(np.zeros(numbers.size, bool), numbers)
     for hit in range(1, 40):
         events = np.arange(numbers.size) % 12 == 0
         events &= np.cumsum(events) <= hit
-        found, mirrored = (proportion_bounds(clustered_count(shown, numbers)) for shown in (events, ~events))
-        assert found.high >= none
-        assert mirrored.low <= 1 - none + 1e-12
+        for function in (proportion_bounds, lambda counted: proportion(counted).interval):
+            none = function(nothing).high
+            found, mirrored = (function(clustered_count(shown, numbers)) for shown in (events, ~events))
+            assert found.high >= none
+            assert mirrored.low <= 1 - none + 1e-12
 
 
 @pytest.mark.parametrize("shown", [0, 3, 8])

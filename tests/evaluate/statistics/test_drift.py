@@ -7,7 +7,10 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 from statsmodels.stats.contingency_tables import mcnemar
 
+from evaluate.statistics.clustered_count import clustered_count
 from evaluate.statistics.drift import Drift, drift_from_scores
+from evaluate.statistics.mcnemar import mcnemar_p_value
+from evaluate.statistics.proportion import proportion
 from export.errors import DataError
 from tests.evaluate.statistics.drawn_scores import SEEDS, Labelled, drawn
 
@@ -76,6 +79,18 @@ def test_sqnr_is_the_noise_that_was_planted() -> None:
     videos = (np.array([True, False]), np.array([0.9, 0.1]))
     found = drift_from_scores(["a", "b"], *videos, videos[1], is_fake, (logits, noisy), 0.5, np.arange(2))
     assert found.sqnr_db == pytest.approx(12, abs=0.05)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_flips_count_by_their_clusters(seed: int) -> None:
+    is_fake, baseline = drawn("distinct", seed)
+    scores, clusters = moved((is_fake, baseline), seed), np.random.default_rng(seed).integers(0, 9, is_fake.size)
+    names = [str(index) for index in range(is_fake.size)]
+    found = drift_from_scores(names, is_fake, baseline, scores, is_fake, (baseline, scores), 0.4, clusters).flips
+    before, after = baseline >= 0.4, scores >= 0.4
+    assert found.share == proportion(clustered_count(before != after, clusters))
+    repaired, broken = (before != is_fake) & (after == is_fake), (before == is_fake) & (after != is_fake)
+    assert found.p_value == mcnemar_p_value(repaired, broken, clusters)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

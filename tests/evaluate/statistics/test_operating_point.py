@@ -6,7 +6,9 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_s
 from statsmodels.stats.proportion import proportion_confint
 
 from evaluate.metrics import ConfusionCounts
+from evaluate.statistics.clustered_count import clustered_count
 from evaluate.statistics.operating_point import fitted_threshold, operating_point
+from evaluate.statistics.proportion import proportion
 from export.errors import DataError
 from tests.evaluate.statistics.drawn_scores import KINDS, SEEDS, drawn
 
@@ -24,6 +26,17 @@ def test_decisions_are_those_of_scikit_learn(kind: str, seed: int) -> None:
         assert (point.false_alarms.count, point.false_alarms.total) == (fp, np.sum(~is_fake))
         low, high = proportion_confint(fp, np.sum(~is_fake), method="wilson")
         assert (point.false_alarms.interval.low, point.false_alarms.interval.high) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_errors_of_a_class_count_by_its_clusters(seed: int) -> None:
+    is_fake, scores = drawn("tied", seed)
+    clusters = np.random.default_rng(seed).integers(0, 12, is_fake.size)
+    point = operating_point("frozen", 3 / 7, is_fake, scores, clusters)
+    missed = clustered_count(scores[is_fake] < 3 / 7, clusters[is_fake])
+    alarms = clustered_count(scores[~is_fake] >= 3 / 7, clusters[~is_fake])
+    assert (point.missed_fakes, point.false_alarms) == (proportion(missed), proportion(alarms))
+    assert (point.confusion.fn, point.confusion.fp) == (missed.count, alarms.count)
 
 
 def test_a_class_that_is_not_there_has_a_rate_of_nothing() -> None:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
+from evaluate.statistics.clustered_count import clustered_count
+from evaluate.statistics.proportion import proportion
 from evaluate.statistics.slices import SMALLEST_SLICE, Slice, slices_from_scores
 from export.errors import DataError
 from tests.evaluate.statistics.drawn_scores import SEEDS, Labelled
@@ -92,6 +94,20 @@ def test_a_slice_of_one_class_is_judged_against_all_of_the_other() -> None:
     ]
     assert [part.false_alarms.share for part in found] == [0.0, 1.0, 0.0]
     assert [part.missed_fakes.total for part in found] == [10, 0, 0]
+
+
+def test_errors_of_a_folder_count_by_the_person_and_those_of_a_person_by_the_video() -> None:
+    """Four persons of ten fakes and ten reals, two of them in each folder; all of a person's videos are alike."""
+    persons, is_fake = np.repeat(np.arange(4), 20), np.arange(80) % 2 == 0
+    scores = np.where(persons % 2 == 0, 0.9, 0.1)
+    named = [{"folder": f"part {person // 2}", "identity": f"id{person}"} for person in persons]
+    for part in slices_from_scores(named, is_fake, scores, None, 0.5, persons):
+        inside = chosen(named, part)
+        by = persons if part.attribute == "folder" else np.arange(80)
+        missed = clustered_count((scores < 0.5)[inside & is_fake], by[inside & is_fake])
+        alarms = clustered_count((scores >= 0.5)[inside & ~is_fake], by[inside & ~is_fake])
+        assert (part.missed_fakes, part.false_alarms) == (proportion(missed), proportion(alarms))
+        assert (part.missed_fakes.interval.width > 0.9) == (part.attribute == "folder")
 
 
 def test_videos_without_attributes_have_no_slices() -> None:

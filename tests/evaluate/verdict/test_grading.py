@@ -398,3 +398,22 @@ def test_videos_of_few_persons_decide_less_about_shares(seed: int) -> None:
     assert "evaluate about 1,600 videos of proportionally more persons, which" in few.next_step
     assert one.bound == 1.0
     assert "evaluate more persons" in one.next_step
+
+
+@SEEDS
+def test_shares_are_graded_as_the_report_counts_them_even_at_the_threshold_itself(seed: int) -> None:
+    """Logits are whole, so that many scores are the threshold of 0.5."""
+    drawn = Drawn(np.random.default_rng(seed), 200, validation=0)
+    drawn.logits = np.round(drawn.logits)
+    drawn.add("baseline", drawn.logits, None)
+    drawn.add("q16", np.round(drawn.logits + drawn.rng.normal(size=200)), None)
+    record = drawn.record()
+    statistics = record.variants[1].statistics
+    assert statistics is not None
+    assert statistics.drift is not None
+    point, flips = statistics.operating_points[0], statistics.drift.flips.share
+    found = findings(verdict_by(record, max_flips=0.1, max_false_alarms=0.1, max_missed_fakes=0.1), "q16")
+    assert found["max_flips"].measured == flips.share
+    assert found["max_false_alarms"].measured == point.false_alarms.share
+    assert found["max_missed_fakes"].measured == point.missed_fakes.share
+    assert f"{flips.count:,} of 200 decisions" in found["max_flips"].reason
