@@ -134,7 +134,7 @@ def drift_from_scores(
         mean_difference=float(difference.mean()),
         mean_absolute=float(np.abs(difference).mean()),
         largest_absolute=float(np.abs(difference).max()),
-        flips=_flips(is_fake, called, clusters),
+        flips=_flips(is_fake, baseline, scores, threshold, clusters),
         worst=tuple(
             DriftedVideo(
                 samples[i], bool(is_fake[i]), float(baseline[i]), float(scores[i]), bool(called[0, i] != called[1, i])
@@ -144,10 +144,16 @@ def drift_from_scores(
     )
 
 
-def _flips(is_fake: NDArray[np.bool_], called: NDArray[np.bool_], clusters: NDArray[np.int64]) -> Flips:
-    was_right, is_right = called == is_fake
+def _flips(
+    is_fake: NDArray[np.bool_],
+    baseline: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    threshold: float,
+    clusters: NDArray[np.int64],
+) -> Flips:
+    was_right, is_right = ((each >= threshold) == is_fake for each in (baseline, scores))
     repaired, broken = ~was_right & is_right, was_right & ~is_right
-    share = proportion(flips(called[0], called[1], clusters))
+    share = proportion(flips(baseline, scores, threshold, clusters))
     return Flips(int(repaired.sum()), int(broken.sum()), share, mcnemar_p_value(repaired, broken, clusters))
 
 

@@ -58,13 +58,13 @@ def operating_point(
     Raises:
         DataError: The input is empty, mismatched or not finite.
     """
-    counts, called = confusion_at(threshold, is_fake, scores), scores >= threshold
+    counts = confusion_at(threshold, is_fake, scores)
     return OperatingPoint(
         origin=origin,
         threshold=threshold,
         confusion=counts,
-        missed_fakes=proportion(missed_fakes(is_fake, called, clusters)),
-        false_alarms=proportion(false_alarms(is_fake, called, clusters)),
+        missed_fakes=proportion(missed_fakes(is_fake, scores, threshold, clusters)),
+        false_alarms=proportion(false_alarms(is_fake, scores, threshold, clusters)),
     )
 
 

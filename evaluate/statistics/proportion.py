@@ -46,10 +46,11 @@ def proportion(counted: ClusteredCount, confidence: float = CONFIDENCE) -> Propo
     _require_share(counted, confidence)
     interval = Interval(0.0, 1.0)
     if not counted.is_uninformative:
-        z = NormalDist().inv_cdf((1 + confidence) / 2)
-        interval = _wilson(counted.share, counted.effective_total((1 + confidence) / 2), z)
+        side = (1 + confidence) / 2
+        z = NormalDist().inv_cdf(side)
+        interval = _wilson(counted.share, counted.effective_total(side), z)
         if not counted.is_independent:
-            none, every = (_wilson(share, counted.clusters, z) for share in (0.0, 1.0))
+            none, every = (_wilson(share, counted.effective_total_of_none(side), z) for share in (0.0, 1.0))
             interval = Interval(min(interval.low, every.low), max(interval.high, none.high))
     return Proportion(counted.count, counted.total, interval)
 
@@ -80,7 +81,8 @@ def proportion_bounds(counted: ClusteredCount, confidence: float = CONFIDENCE) -
     bounds = _clopper_pearson(counted.count * effective / counted.total, effective, confidence)
     if counted.is_independent:
         return bounds
-    none, every = (_clopper_pearson(count, counted.clusters, confidence) for count in (0, counted.clusters))
+    effective = counted.effective_total_of_none(confidence)
+    none, every = (_clopper_pearson(count, effective, confidence) for count in (0.0, effective))
     return Interval(min(bounds.low, every.low), max(bounds.high, none.high))
 
 

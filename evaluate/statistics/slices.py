@@ -97,10 +97,10 @@ def _slice(
     threshold: float,
     clusters: NDArray[np.int64],
 ) -> Slice:
-    labels, called, groups = is_fake[members], scores[members] >= threshold, clusters[members]
+    labels, of_slice, groups = is_fake[members], scores[members], clusters[members]
     if np.all(groups == groups[0]):
         groups = np.arange(groups.size)
-    counts = confusion_at(threshold, labels, scores[members])
+    counts = confusion_at(threshold, labels, of_slice)
     fakes, reals = counts.tp + counts.fn, counts.fp + counts.tn
     compared = np.zeros(scores.size, dtype=np.bool_)
     compared[members] = True
@@ -114,6 +114,6 @@ def _slice(
         reals=reals,
         auc=auc,
         auc_diff=None if baseline is None else auc - roc_auc(is_fake[compared], baseline[compared]),
-        missed_fakes=proportion(missed_fakes(labels, called, groups)),
-        false_alarms=proportion(false_alarms(labels, called, groups)),
+        missed_fakes=proportion(missed_fakes(labels, of_slice, threshold, groups)),
+        false_alarms=proportion(false_alarms(labels, of_slice, threshold, groups)),
     )

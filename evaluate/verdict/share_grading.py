@@ -66,8 +66,8 @@ def videos_that_decide(share: float, allowed: float, confidence: float) -> int |
 def clustered_videos_that_decide(counted: ClusteredCount, allowed: float, confidence: float) -> float | None:
     """Returns how many videos in clusters as large and as much alike decide a limit with a chance of `POWER`.
 
-    As many as `videos_that_decide` are needed for each video that counts as an independent one, and so many clusters
-    that a share of none, or of all, would decide: see `proportion_bounds`.
+    As many as `videos_that_decide` are needed for each video that counts as an independent one, and so many that a
+    share of none, or of all, would decide: see `proportion_bounds`.
 
     Args:
         counted: What was measured, in two clusters or more.
@@ -78,11 +78,11 @@ def clustered_videos_that_decide(counted: ClusteredCount, allowed: float, confid
         The number; None if there is none, as for `videos_that_decide`.
     """
     independent = videos_that_decide(counted.share, allowed, confidence)
-    clusters = videos_that_decide(0.0 if counted.share < allowed else 1.0, allowed, confidence)
-    if independent is None or clusters is None:
+    extreme = videos_that_decide(0.0 if counted.share < allowed else 1.0, allowed, confidence)
+    if independent is None or extreme is None:
         return None
-    per_independent = counted.total / counted.effective_total(confidence)
-    return max(independent * per_independent, clusters * counted.total / counted.clusters)
+    effective, of_none = counted.effective_total(confidence), counted.effective_total_of_none(confidence)
+    return max(independent * (counted.total / effective), extreme * (counted.total / of_none))
 
 
 def _decides(videos: int, share: float, allowed: float, confidence: float) -> bool:
@@ -105,16 +105,15 @@ def _counted(limit: str, variant: VariantResult, evidence: Evidence) -> tuple[Cl
         drift, baseline = statistics.drift, evidence.baseline
         if drift is None or baseline is None:
             return None
-        counted = flips(baseline >= drift.threshold, scores >= drift.threshold, clusters)
+        counted = flips(baseline, scores, drift.threshold, clusters)
         return counted, f"decisions differ from the baseline's at {drift.threshold:.4f}", "videos"
     point = deciding_point(variant)
     if point is None:
         return None
-    called = scores >= point.threshold
     if limit == "max_false_alarms":
-        counted = false_alarms(evidence.is_fake, called, clusters)
+        counted = false_alarms(evidence.is_fake, scores, point.threshold, clusters)
         return counted, f"reals are called fake at the {_threshold_text(point)}", "real videos"
-    counted = missed_fakes(evidence.is_fake, called, clusters)
+    counted = missed_fakes(evidence.is_fake, scores, point.threshold, clusters)
     return counted, f"fakes are called real at the {_threshold_text(point)}", "fake videos"
 
 
