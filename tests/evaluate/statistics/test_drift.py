@@ -88,7 +88,8 @@ def test_flips_count_by_their_clusters(seed: int) -> None:
     names = [str(index) for index in range(is_fake.size)]
     found = drift_from_scores(names, is_fake, baseline, scores, is_fake, (baseline, scores), 0.4, clusters).flips
     before, after = baseline >= 0.4, scores >= 0.4
-    assert found.share == proportion(clustered_count(before != after, clusters))
+    margins = np.where(before, scores - 0.4, 0.4 - scores)
+    assert found.share == proportion(clustered_count(before != after, margins, clusters))
     repaired, broken = (before != is_fake) & (after == is_fake), (before == is_fake) & (after != is_fake)
     assert found.p_value == mcnemar_p_value(repaired, broken, clusters)
 

@@ -33,9 +33,12 @@ def test_errors_of_a_class_count_by_its_clusters(seed: int) -> None:
     is_fake, scores = drawn("tied", seed)
     clusters = np.random.default_rng(seed).integers(0, 12, is_fake.size)
     point = operating_point("frozen", 3 / 7, is_fake, scores, clusters)
-    missed = clustered_count(scores[is_fake] < 3 / 7, clusters[is_fake])
-    alarms = clustered_count(scores[~is_fake] >= 3 / 7, clusters[~is_fake])
-    assert (point.missed_fakes, point.false_alarms) == (proportion(missed), proportion(alarms))
+    missed = clustered_count(scores[is_fake] < 3 / 7, scores[is_fake], clusters[is_fake])
+    alarms = clustered_count(scores[~is_fake] >= 3 / 7, -scores[~is_fake], clusters[~is_fake])
+    for found, expected in ((point.missed_fakes, proportion(missed)), (point.false_alarms, proportion(alarms))):
+        assert (found.interval.low, found.interval.high) == pytest.approx(
+            (expected.interval.low, expected.interval.high), rel=1e-9
+        )
     assert (point.confusion.fn, point.confusion.fp) == (missed.count, alarms.count)
 
 

@@ -104,8 +104,8 @@ def test_errors_of_a_folder_count_by_the_person_and_those_of_a_person_by_the_vid
     for part in slices_from_scores(named, is_fake, scores, None, 0.5, persons):
         inside = chosen(named, part)
         by = persons if part.attribute == "folder" else np.arange(80)
-        missed = clustered_count((scores < 0.5)[inside & is_fake], by[inside & is_fake])
-        alarms = clustered_count((scores >= 0.5)[inside & ~is_fake], by[inside & ~is_fake])
+        missed = clustered_count((scores < 0.5)[inside & is_fake], scores[inside & is_fake], by[inside & is_fake])
+        alarms = clustered_count((scores >= 0.5)[inside & ~is_fake], -scores[inside & ~is_fake], by[inside & ~is_fake])
         assert (part.missed_fakes, part.false_alarms) == (proportion(missed), proportion(alarms))
         assert (part.missed_fakes.interval.width > 0.9) == (part.attribute == "folder")
 
