@@ -9,7 +9,7 @@ import numpy as np
 
 from evaluate.record import Video
 from evaluate.scores import sample_names_from_videos, strongest_faces
-from evaluate.statistics.clusters import cluster_of
+from evaluate.statistics.clusters import cluster_names
 from evaluate.variant_statistics import ScoreTable, VariantScores
 from export.errors import ArtifactError
 
@@ -67,8 +67,12 @@ def _videos(session: Session, entry: EvaluatedVariant) -> tuple[Video, ...]:
     origins |= {video: _origin_of_images(images) for video, images in _images_by_video(session.samples).items()}
     scored = {frame.video for frame in entry.frame_scores} | {video.video for video in session.at_half}
     video_of = {sample: video for video, sample in sample_names_from_videos(scored).items()}
+    scores = entry.scored.scores.videos
+    videos = [video_of[score.sample] for score in scores]
+    clusters = cluster_names(videos, [origins[video].identities for video in videos])
     return tuple(
-        _video(score, video_of[score.sample], origins[video_of[score.sample]]) for score in entry.scored.scores.videos
+        _video(score, video, cluster, origins[video])
+        for score, video, cluster in zip(scores, videos, clusters, strict=True)
     )
 
 
@@ -95,12 +99,12 @@ def _origin_of_images(images: Sequence[Sample]) -> _Origin:
     return _Origin(images[0].identities, dict(sorted(shared)))
 
 
-def _video(score: VideoScore, video: str, origin: _Origin) -> Video:
+def _video(score: VideoScore, video: str, cluster: str, origin: _Origin) -> Video:
     """Describes a video; columns of the data set's own go before folder and identity."""
-    cluster, folder = cluster_of(video, origin.identities), video.rpartition("/")[0]
+    folder = video.rpartition("/")[0]
     named = {"folder": folder} if folder else {}
-    if not _is_name_of(cluster, video):
-        named["identity"] = cluster
+    if origin.identities and not _is_name_of(origin.identities[0], video):
+        named["identity"] = origin.identities[0]
     return Video(score.sample, score.is_fake, cluster, {**named, **origin.attributes}, has_face=bool(score.path))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from evaluate.aggregation import scores_from_logits
 from evaluate.metrics import DEFAULT_THRESHOLD
 from evaluate.record import BASELINE, VariantStatistics
 from evaluate.statistics.auc_interval import auc_differences, auc_estimates, require_better_than_chance
+from evaluate.statistics.clusters import cluster_numbers
 from evaluate.statistics.drift import drift_from_scores
 from evaluate.statistics.operating_point import fitted_threshold, operating_point
 from evaluate.statistics.quality import quality_from_scores
@@ -71,6 +73,11 @@ class ScoreTable:
     def clusters(self) -> tuple[str, ...]:
         """What each video is resampled with."""
         return tuple(video.cluster for video in self.videos)
+
+    @cached_property
+    def cluster_numbers(self) -> NDArray[np.int64]:
+        """The same as numbers, shape (N,)."""
+        return cluster_numbers(self.clusters)
 
     @property
     def baseline(self) -> VariantScores | None:
@@ -148,6 +155,7 @@ def _statistics(
             variant.videos,
             baseline.videos if baseline is not None and is_compared else None,
             threshold,
+            table.cluster_numbers,
         ),
     )
 
@@ -159,7 +167,7 @@ def _operating_points(table: ScoreTable, variant: VariantScores, frozen: float |
         "refitted": table.fitted_threshold(variant),
     }
     return tuple(
-        operating_point(origin, threshold, table.is_fake, variant.videos)
+        operating_point(origin, threshold, table.is_fake, variant.videos, table.cluster_numbers)
         for origin, threshold in thresholds.items()
         if threshold is not None
     )
@@ -174,6 +182,7 @@ def _drift(table: ScoreTable, baseline: VariantScores, variant: VariantScores, t
         table.frame_is_fake,
         (baseline.logits, variant.logits),
         threshold,
+        table.cluster_numbers,
     )
 
 

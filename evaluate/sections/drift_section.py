@@ -73,8 +73,8 @@ def _notes(drifted: list[tuple[VariantResult, Drift]]) -> list[str]:
         "",
         f"A flip is a decision at the threshold {drifted[0][1].threshold:.4g} that differs from the baseline's: "
         "repaired if it was wrong, broken if it was right. Equal AUC with many flips is another detector, not the "
-        "same one smaller. McNemar p: how likely so uneven a split is if repairs and breaks are equally likely; a "
-        "large one does not show that they are.",
+        "same one smaller. McNemar p: how likely so uneven a split is if repairs and breaks are equally likely, where "
+        "the videos of one person count together; a large one does not show that they are.",
     ]
 
 

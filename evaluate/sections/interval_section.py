@@ -72,7 +72,7 @@ def _notes(record: ReportRecord) -> list[str]:
     return [
         "With other videos of the same kind, the AUC would come out elsewhere in its 95% interval. D: by DeLong; B: "
         f"by a bootstrap of the {clusters} groups that the {len(record.videos)} videos fall into, where the videos of "
-        "one person are one group. The wider of the two is quoted."
+        "one person, or of two who are swapped with each other alone, are one group. The wider of the two is quoted."
     ]
 
 

@@ -45,7 +45,7 @@ def _origin_lines(record: ReportRecord) -> list[str]:
     lines = [
         "A score of at least the threshold means fake. Missed fakes are the share of the fakes called real (APCER in "
         "ISO/IEC 30107-3), false alarms the share of the reals called fake (BPCER); in brackets, the 95% interval by "
-        "Wilson.",
+        "Wilson, in which the videos of one person count only as far as they are decided independently of each other.",
         "",
     ]
     validation = record.validation

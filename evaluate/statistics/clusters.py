@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 from export.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -57,17 +58,38 @@ class Clusters:
         return strata
 
 
-def cluster_of(video: str, identities: Sequence[str]) -> str:
-    """Names what a video is resampled with: the person it shows.
+def cluster_names(videos: Sequence[str], identities: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Names what each video is resampled with: the person it shows, or two persons who share no video with a third.
 
-    In a face swap that is the target, `id37` of `id37_id3_0004`; a video without a known identity is a cluster of its
-    own.
+    In a face swap the person is the target, `id37` of `id37_id3_0004`. Two who are swapped with each other alone, as in
+    FaceForensics++ where the fakes of 000 and 003 are `000_003` and `003_000`, are one cluster with their real videos,
+    because each fake shows both. Where a person is swapped with several, as in Celeb-DF, such ties chain nearly all
+    videos together, and what is left of a source counts for less than the target that the rest of the video shows. A
+    video without a known identity is a cluster of its own. Scores play no part.
 
     Args:
-        video: Name of the video, such as `Celeb-synthesis/id37_id3_0004.mp4`.
-        identities: Persons in it, the target first; see `calibration.samples.Sample`.
+        videos: Their names, such as `Celeb-synthesis/id37_id3_0004.mp4`, length N.
+        identities: Persons in each, the target first, length N; see `calibration.samples.Sample`.
     """
-    return identities[0] if identities else video
+    met: defaultdict[str, set[str]] = defaultdict(set)
+    for people in identities:
+        for person in people:
+            met[person].update(people)
+    return tuple(_cluster_name(video, people, met) for video, people in zip(videos, identities, strict=True))
+
+
+def _cluster_name(video: str, people: Sequence[str], met: Mapping[str, set[str]]) -> str:
+    if not people:
+        return video
+    target = people[0]
+    circle = met[target]
+    is_pair = len(circle) == 2 and all(met[person] == circle for person in circle)
+    return min(circle) if is_pair else target
+
+
+def cluster_numbers(names: Sequence[str]) -> NDArray[np.int64]:
+    """Returns the number of each video's cluster, from 0 in the order of the clusters' names, shape (N,)."""
+    return np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
 
 
 def clusters_of(is_fake: NDArray[np.bool_], names: Sequence[str]) -> Clusters:
@@ -78,8 +100,8 @@ def clusters_of(is_fake: NDArray[np.bool_], names: Sequence[str]) -> Clusters:
     """
     if len(names) != is_fake.size:
         raise DataError(f"{len(names)} clusters for {is_fake.size} videos; expected the cluster of each video")
-    unique, of_video = np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)
-    of_video = of_video.astype(np.int64)
-    fakes = np.bincount(of_video[is_fake], minlength=unique.size)
-    reals = np.bincount(of_video[~is_fake], minlength=unique.size)
+    of_video = cluster_numbers(names)
+    count = 1 + int(of_video.max(initial=-1))
+    fakes = np.bincount(of_video[is_fake], minlength=count)
+    reals = np.bincount(of_video[~is_fake], minlength=count)
     return Clusters(of_video, fakes > 0, reals > 0)

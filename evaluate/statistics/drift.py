@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluate.metrics import checked_scores
+from evaluate.statistics.decision_counts import flips
+from evaluate.statistics.mcnemar import mcnemar_p_value
 from evaluate.statistics.proportion import Proportion, proportion
 from export.errors import DataError
 
@@ -25,7 +27,7 @@ class Flips:
         repaired: Wrong by the baseline, right by the variant.
         broken: Right by the baseline, wrong by the variant: negative flips (Yan et al., CVPR 2021).
         share: Both, of all videos.
-        p_value: Exact McNemar test of as many of the one as of the other (McNemar, Psychometrika 1947).
+        p_value: Exact McNemar test of as many of the one as of the other; see `mcnemar.mcnemar_p_value`.
     """
 
     repaired: int
@@ -91,6 +93,7 @@ def drift_from_scores(
     frame_is_fake: NDArray[np.bool_],
     logits: tuple[NDArray[np.float64], NDArray[np.float64]],
     threshold: float,
+    clusters: NDArray[np.int64],
     worst: int = 20,
 ) -> Drift:
     """Compares the scores of videos, and the logits of their frames, with the baseline's.
@@ -103,6 +106,7 @@ def drift_from_scores(
         frame_is_fake: Labels of all frames, shape (M,).
         logits: Logits of all frames, each of shape (M,), the baseline's first.
         threshold: A score of at least this is called fake.
+        clusters: Number of each video's cluster, shape (N,); see `clusters.cluster_numbers`.
         worst: How many of the videos that moved furthest are named.
 
     Raises:
@@ -130,7 +134,7 @@ def drift_from_scores(
         mean_difference=float(difference.mean()),
         mean_absolute=float(np.abs(difference).mean()),
         largest_absolute=float(np.abs(difference).max()),
-        flips=_flips(is_fake, called),
+        flips=_flips(is_fake, baseline, scores, threshold, clusters),
         worst=tuple(
             DriftedVideo(
                 samples[i], bool(is_fake[i]), float(baseline[i]), float(scores[i]), bool(called[0, i] != called[1, i])
@@ -140,14 +144,17 @@ def drift_from_scores(
     )
 
 
-def _flips(is_fake: NDArray[np.bool_], called: NDArray[np.bool_]) -> Flips:
-    from scipy.stats import binomtest
-
-    was_right, is_right = called == is_fake
-    repaired, broken = int(np.sum(~was_right & is_right)), int(np.sum(was_right & ~is_right))
-    flipped = repaired + broken
-    p_value = float(binomtest(broken, flipped).pvalue) if flipped else 1.0
-    return Flips(repaired, broken, proportion(flipped, is_fake.size), p_value)
+def _flips(
+    is_fake: NDArray[np.bool_],
+    baseline: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    threshold: float,
+    clusters: NDArray[np.int64],
+) -> Flips:
+    was_right, is_right = ((each >= threshold) == is_fake for each in (baseline, scores))
+    repaired, broken = ~was_right & is_right, was_right & ~is_right
+    share = proportion(flips(baseline, scores, threshold, clusters))
+    return Flips(int(repaired.sum()), int(broken.sum()), share, mcnemar_p_value(repaired, broken, clusters))
 
 
 def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:

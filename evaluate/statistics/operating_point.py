@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from evaluate.metrics import ConfusionCounts, confusion_at
+from evaluate.statistics.decision_counts import false_alarms, missed_fakes
 from evaluate.statistics.proportion import Proportion, proportion
 from evaluate.statistics.score_levels import score_levels
 from export.errors import DataError
@@ -39,9 +40,20 @@ class OperatingPoint:
 
 
 def operating_point(
-    origin: ThresholdOrigin, threshold: float, is_fake: NDArray[np.bool_], scores: NDArray[np.float64]
+    origin: ThresholdOrigin,
+    threshold: float,
+    is_fake: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    clusters: NDArray[np.int64],
 ) -> OperatingPoint:
     """Decides labelled scores (N,) by a threshold; the rate of a class that is not there is 0 of 0.
+
+    Args:
+        origin: Where the threshold comes from.
+        threshold: A score of at least this is called fake.
+        is_fake: Labels, shape (N,).
+        scores: Scores, shape (N,).
+        clusters: Number of each video's cluster, shape (N,); see `clusters.cluster_numbers`.
 
     Raises:
         DataError: The input is empty, mismatched or not finite.
@@ -51,8 +63,8 @@ def operating_point(
         origin=origin,
         threshold=threshold,
         confusion=counts,
-        missed_fakes=proportion(counts.fn, counts.tp + counts.fn),
-        false_alarms=proportion(counts.fp, counts.fp + counts.tn),
+        missed_fakes=proportion(missed_fakes(is_fake, scores, threshold, clusters)),
+        false_alarms=proportion(false_alarms(is_fake, scores, threshold, clusters)),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluate.metrics import checked_scores, class_sizes, confusion_at, roc_auc
+from evaluate.statistics.decision_counts import false_alarms, missed_fakes
 from evaluate.statistics.proportion import Proportion, proportion
 from export.errors import DataError
 
@@ -51,9 +52,12 @@ def slices_from_scores(
     scores: NDArray[np.float64],
     baseline: NDArray[np.float64] | None,
     threshold: float,
+    clusters: NDArray[np.int64],
     smallest: int = SMALLEST_SLICE,
 ) -> tuple[Slice, ...]:
     """Returns every slice of at least `smallest` videos, by attribute and value; one that holds all videos is none.
+
+    A slice of one cluster, such as a person, is about that person, so that its videos are what is drawn from it.
 
     Args:
         attributes: Name -> value of each video, length N.
@@ -61,6 +65,7 @@ def slices_from_scores(
         scores: Scores, shape (N,).
         baseline: The baseline's scores of the same videos.
         threshold: A score of at least this is called fake.
+        clusters: Number of each video's cluster, shape (N,); see `clusters.cluster_numbers`.
         smallest: Fewest videos of a slice.
 
     Raises:
@@ -77,7 +82,7 @@ def slices_from_scores(
         for pair in named.items():
             members[pair].append(index)
     return tuple(
-        _slice(pair, np.array(indices), is_fake, scores, baseline, threshold)
+        _slice(pair, np.array(indices), is_fake, scores, baseline, threshold, clusters)
         for pair, indices in sorted(members.items())
         if smallest <= len(indices) < scores.size
     )
@@ -90,8 +95,12 @@ def _slice(
     scores: NDArray[np.float64],
     baseline: NDArray[np.float64] | None,
     threshold: float,
+    clusters: NDArray[np.int64],
 ) -> Slice:
-    counts = confusion_at(threshold, is_fake[members], scores[members])
+    labels, of_slice, groups = is_fake[members], scores[members], clusters[members]
+    if np.all(groups == groups[0]):
+        groups = np.arange(groups.size)
+    counts = confusion_at(threshold, labels, of_slice)
     fakes, reals = counts.tp + counts.fn, counts.fp + counts.tn
     compared = np.zeros(scores.size, dtype=np.bool_)
     compared[members] = True
@@ -105,6 +114,6 @@ def _slice(
         reals=reals,
         auc=auc,
         auc_diff=None if baseline is None else auc - roc_auc(is_fake[compared], baseline[compared]),
-        missed_fakes=proportion(counts.fn, fakes),
-        false_alarms=proportion(counts.fp, reals),
+        missed_fakes=proportion(missed_fakes(labels, of_slice, threshold, groups)),
+        false_alarms=proportion(false_alarms(labels, of_slice, threshold, groups)),
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evaluate.record import BASELINE
+from evaluate.statistics.clusters import cluster_numbers
 from export.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -36,6 +38,11 @@ class Evidence:
     def videos(self) -> int:
         """Number of videos."""
         return len(self.is_fake)
+
+    @cached_property
+    def cluster_numbers(self) -> NDArray[np.int64]:
+        """Clusters as numbers, shape (N,)."""
+        return cluster_numbers(self.clusters)
 
     @property
     def baseline(self) -> NDArray[np.float64] | None:

@@ -128,7 +128,7 @@ def _finding(evidence: Evidence, variant: VariantResult, limit: str, allowed: fl
     if limit in ("max_flips", "max_slice_auc_drop") and evidence.is_identical(variant.name):
         return Finding(limit, allowed, 0.0, None, "PASS", IDENTICAL)
     if limit in SHARE_LIMITS:
-        return share_finding(limit, allowed, variant, evidence.confidence)
+        return share_finding(limit, allowed, variant, evidence)
     return exact_finding(limit, allowed, variant) if limit in EXACT_LIMITS else None
 
 

@@ -14,6 +14,7 @@ from evaluate.maps.cam_agreement import CamAgreement, MaskAgreement
 from evaluate.metrics import confusion_at, roc_auc, roc_curve
 from evaluate.record import GallerySample, ReportRecord, ValidationFacts, VariantResult, VariantStatistics, Video
 from evaluate.statistics.auc_interval import AucDifference, AucEstimate
+from evaluate.statistics.clusters import cluster_numbers
 from evaluate.statistics.drift import drift_from_scores
 from evaluate.statistics.interval import Interval
 from evaluate.statistics.operating_point import operating_point
@@ -112,16 +113,17 @@ def _with_statistics(
     variant: VariantResult, videos: tuple[Video, ...], logits: dict[str, NDArray[np.float64]], validated: bool
 ) -> VariantResult:
     is_fake = np.array([video.is_fake for video in videos])
+    clusters = cluster_numbers([video.cluster for video in videos])
     frames = 1.0 / (1.0 + np.exp(-logits[variant.name]))
     scores, baseline = frames.mean(axis=1), (1.0 / (1.0 + np.exp(-logits["baseline"]))).mean(axis=1)
     auc, is_baseline = roc_auc(is_fake, scores), variant.name == "baseline"
     threshold = FROZEN if validated else 0.5
-    points = [operating_point("default", 0.5, is_fake, scores)]
+    points = [operating_point("default", 0.5, is_fake, scores, clusters)]
     if validated:
         refitted = FROZEN + (0.0 if is_baseline else REFITTED_SHIFT * CHANGES[variant.name][0])
         points += [
-            operating_point("frozen", FROZEN, is_fake, scores),
-            operating_point("refitted", refitted, is_fake, scores),
+            operating_point("frozen", FROZEN, is_fake, scores, clusters),
+            operating_point("refitted", refitted, is_fake, scores, clusters),
         ]
     frame_labels = np.repeat(is_fake, FRAMES)
     statistics = VariantStatistics(
@@ -133,7 +135,12 @@ def _with_statistics(
         operating_points=tuple(points),
         drift=None if is_baseline else _drift(variant.name, videos, baseline, scores, logits, threshold),
         slices=slices_from_scores(
-            [video.attributes for video in videos], is_fake, scores, None if is_baseline else baseline, threshold
+            [video.attributes for video in videos],
+            is_fake,
+            scores,
+            None if is_baseline else baseline,
+            threshold,
+            clusters,
         ),
     )
     return replace(
@@ -166,8 +173,8 @@ def _drift(
 ) -> Drift:
     is_fake = np.array([video.is_fake for video in videos])
     pair = logits["baseline"].reshape(-1), logits[name].reshape(-1)
-    samples = [video.sample for video in videos]
-    return drift_from_scores(samples, is_fake, baseline, scores, np.repeat(is_fake, FRAMES), pair, threshold)
+    samples, clusters = [video.sample for video in videos], cluster_numbers([video.cluster for video in videos])
+    return drift_from_scores(samples, is_fake, baseline, scores, np.repeat(is_fake, FRAMES), pair, threshold, clusters)
 
 
 def _ladder(variant: VariantResult, auc: float) -> tuple[LadderStep, ...]:

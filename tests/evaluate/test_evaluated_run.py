@@ -54,6 +54,16 @@ def test_all_variants_are_compared_on_the_videos_of_the_test_set(run: ScoredRun)
     assert [part.value for part in found.statistics["q8"].slices] == ["Celeb-real", "Celeb-synthesis"]
 
 
+def test_two_who_are_swapped_with_each_other_are_one_cluster_but_two_persons(run: ScoredRun) -> None:
+    (run.test / "Celeb-synthesis/id4_id5_0001").rename(run.test / "Celeb-synthesis/id5_id4_0001")
+    for name in VARIANTS:
+        run.score(name, run.frames(name))
+    found = {video.sample: (video.cluster, video.attributes.get("identity")) for video in run.evaluated().videos}
+    assert found["id5_id4_0001.mp4"] == ("id4", "id5")
+    assert found["id4_id5_0000.mp4"] == found["id4_0000.mp4"] == ("id4", "id4")
+    assert found["00004.mp4"] == ("YouTube-real/00004", None)
+
+
 def test_thresholds_are_fitted_to_the_validation_set(run: ScoredRun) -> None:
     found = run.evaluated()
     facts = validation_facts(run.spec, found.validation)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
+
+from tests.evaluate.statistics.r_script import r_answer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,29 +41,15 @@ def curves(is_fake: NDArray[np.bool_], first: NDArray[np.float64], second: NDArr
         f"{name} <- c({', '.join(f'{value:.17g}' for value in values)})"
         for name, values in (("label", is_fake.astype(float)), ("first", first), ("second", second))
     )
-    return ProcCurves(**json.loads(_answer(data + _CURVES)))
+    return ProcCurves(**json.loads(r_answer("pROC", data + _CURVES)))
 
 
 def subarachnoid() -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """The data set that pROC carries: poor outcome, and the markers S100b, NDKA and WFNS."""
-    lines = _answer(
+    lines = r_answer(
+        "pROC",
         "data(aSAH)\nwrite.table(cbind(aSAH$outcome == 'Poor', aSAH$s100b, aSAH$ndka, as.numeric(aSAH$wfns)),"
-        "sep=',', row.names=FALSE, col.names=FALSE)"
+        "sep=',', row.names=FALSE, col.names=FALSE)",
     )
     table = np.array([[float(field) for field in line.split(",")] for line in lines.splitlines()])
     return table[:, 0] == 1, table[:, 1:].T
-
-
-def _answer(script: str) -> str:
-    command = shutil.which("Rscript")
-    if command is None:
-        pytest.skip("R is not installed")
-    script = (
-        "if (!suppressMessages(require(pROC, quietly=TRUE, warn.conflicts=FALSE))) quit(status=9)\n"
-        "options(digits=17)\n" + script
-    )
-    done = subprocess.run([command, "--vanilla", "-"], input=script, capture_output=True, text=True, check=False)
-    if done.returncode == 9:
-        pytest.skip("R's package pROC is not installed")
-    assert done.returncode == 0, done.stderr
-    return done.stdout

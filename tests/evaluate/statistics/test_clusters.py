@@ -6,8 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.sparse.csgraph import connected_components
 
-from evaluate.statistics.clusters import Clusters, cluster_of, clusters_of
+from evaluate.statistics.clusters import Clusters, cluster_names, cluster_numbers, clusters_of
 from export.errors import DataError
 from tests.evaluate.statistics.drawn_scores import SEEDS
 
@@ -29,8 +30,64 @@ def most_pairs(clusters: Clusters) -> int:
 
 
 def test_the_target_of_a_swap_names_its_cluster() -> None:
-    assert cluster_of("Celeb-synthesis/id37_id3_0004.mp4", ("id37", "id3")) == "id37"
-    assert cluster_of("YouTube-real/00170.mp4", ()) == "YouTube-real/00170.mp4"
+    """Of persons who are swapped with several."""
+    videos = {
+        "Celeb-synthesis/id37_id3_0004.mp4": ("id37", "id3"),
+        "Celeb-synthesis/id37_id5_0004.mp4": ("id37", "id5"),
+        "Celeb-synthesis/id3_id37_0004.mp4": ("id3", "id37"),
+        "Celeb-real/id3_0001.mp4": ("id3",),
+        "YouTube-real/00170.mp4": (),
+    }
+    expected = ("id37", "id37", "id3", "id3", "YouTube-real/00170.mp4")
+    assert cluster_names(list(videos), list(videos.values())) == expected
+
+
+def test_all_of_faceforensics_is_as_many_clusters_as_pairs() -> None:
+    """Mutual swaps of 70 pairs by five methods, beside their originals."""
+    numbers = np.random.default_rng(1).permutation(1000)[:140].reshape(70, 2).tolist()
+    originals = [(f"youtube/{n:03}", (f"{n:03}",)) for pair in numbers for n in pair]
+    fakes = [
+        (f"{method}/{target:03}_{source:03}", (f"{target:03}", f"{source:03}"))
+        for pair in numbers
+        for method in ("Deepfakes", "Face2Face", "FaceShifter", "FaceSwap", "NeuralTextures")
+        for target, source in (pair, pair[::-1])
+    ]
+    names, people = zip(*originals, *fakes, strict=True)
+    clusters = cluster_names(names, people)
+    assert np.bincount(cluster_numbers(clusters)).tolist() == [12] * 70
+    of_person = {person: cluster for shown, cluster in zip(people, clusters, strict=True) for person in shown}
+    assert all(of_person[p] == c for shown, c in zip(people, clusters, strict=True) for p in shown)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_components_of_two_persons_are_one_cluster_and_others_go_by_the_target(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for persons in (2, 3, 12, 40):
+        shown = [
+            tuple(
+                f"id{person}"
+                for person in rng.choice(
+                    persons, min(persons, int(rng.choice(4, p=[0.1, 0.5, 0.38, 0.02]))), replace=False
+                )
+            )
+            for _ in range(persons)
+        ]
+        videos = [f"video {index}" for index in range(persons)]
+        graph = np.zeros((persons, persons))
+        for people in shown:
+            for one, other in itertools.product(people, people):
+                graph[int(one[2:]), int(other[2:])] = 1
+        _, component = connected_components(graph, directed=False)
+        size = np.bincount(component)
+        expected = []
+        for video, people in zip(videos, shown, strict=True):
+            joined = component[int(people[0][2:])] if people else -1
+            expected.append(video if joined < 0 else f"pair {joined}" if size[joined] == 2 else people[0])
+        found = cluster_names(videos, shown)
+        # The same partition, whatever the clusters are called.
+        assert len(set(zip(found, expected, strict=True))) == len(set(found)) == len(set(expected))
+        order = rng.permutation(persons).tolist()
+        assert cluster_names([videos[i] for i in order], [shown[i] for i in order]) == tuple(found[i] for i in order)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -72,13 +129,3 @@ def test_strata_share_out_all_clusters_and_none_stands_alone(kinds: tuple[int, i
 def test_every_video_needs_a_cluster() -> None:
     with pytest.raises(DataError, match="2 clusters for 3 videos"):
         clusters_of(np.array([True, False, True]), ["a", "b"])
-
-
-def test_takes_of_one_target_are_one_cluster_whatever_the_data_set_calls_people() -> None:
-    """In FaceForensics++, `000_003` swaps the face of 003 into 000; each real video has four fakes or more of it."""
-    names = ["Deepfakes/000_003", "Face2Face/000_003", "youtube/000", "Deepfakes/003_000", "youtube/003"]
-    persons = [("000", "003"), ("000", "003"), ("000",), ("003", "000"), ("003",)]
-    own = [cluster_of(name, people) for name, people in zip(names, persons, strict=True)]
-    clusters = clusters_of(np.array([True, True, False, True, False]), own)
-    assert clusters.of_video.tolist() == [0, 0, 0, 1, 1]
-    assert clusters.independent_pairs == 1

@@ -7,7 +7,10 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 from statsmodels.stats.contingency_tables import mcnemar
 
+from evaluate.statistics.clustered_count import clustered_count
 from evaluate.statistics.drift import Drift, drift_from_scores
+from evaluate.statistics.mcnemar import mcnemar_p_value
+from evaluate.statistics.proportion import proportion
 from export.errors import DataError
 from tests.evaluate.statistics.drawn_scores import SEEDS, Labelled, drawn
 
@@ -21,7 +24,7 @@ def drift(
     is_fake, baseline = data
     samples = [f"video{index:04d}" for index in range(len(baseline))]
     frames = (baseline, scores if logits is None else logits)
-    return drift_from_scores(samples, is_fake, baseline, scores, is_fake, frames, threshold)
+    return drift_from_scores(samples, is_fake, baseline, scores, is_fake, frames, threshold, np.arange(is_fake.size))
 
 
 def moved(data: Labelled, seed: int, levels: int = 10**9) -> NDArray[np.float64]:
@@ -74,8 +77,21 @@ def test_sqnr_is_the_noise_that_was_planted() -> None:
     logits = rng.standard_normal(is_fake.size) * 2 + 10 * is_fake
     noisy = logits + rng.standard_normal(is_fake.size) * 2 * 10 ** (-12 / 20)
     videos = (np.array([True, False]), np.array([0.9, 0.1]))
-    found = drift_from_scores(["a", "b"], *videos, videos[1], is_fake, (logits, noisy), 0.5)
+    found = drift_from_scores(["a", "b"], *videos, videos[1], is_fake, (logits, noisy), 0.5, np.arange(2))
     assert found.sqnr_db == pytest.approx(12, abs=0.05)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_flips_count_by_their_clusters(seed: int) -> None:
+    is_fake, baseline = drawn("distinct", seed)
+    scores, clusters = moved((is_fake, baseline), seed), np.random.default_rng(seed).integers(0, 9, is_fake.size)
+    names = [str(index) for index in range(is_fake.size)]
+    found = drift_from_scores(names, is_fake, baseline, scores, is_fake, (baseline, scores), 0.4, clusters).flips
+    before, after = baseline >= 0.4, scores >= 0.4
+    margins = np.where(before, scores - 0.4, 0.4 - scores)
+    assert found.share == proportion(clustered_count(before != after, margins, clusters))
+    repaired, broken = (before != is_fake) & (after == is_fake), (before == is_fake) & (after != is_fake)
+    assert found.p_value == mcnemar_p_value(repaired, broken, clusters)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -147,14 +163,16 @@ def test_what_cannot_be_compared_is_an_error_that_names_the_reason() -> None:
     is_fake, scores = np.array([True, False]), np.array([0.1, 0.2])
     frames = (scores, scores)
     with pytest.raises(DataError, match="1 of 2 scores are NaN"):
-        drift_from_scores(["a", "b"], is_fake, scores, np.array([0.1, np.nan]), is_fake, frames, 0.5)
+        drift_from_scores(["a", "b"], is_fake, scores, np.array([0.1, np.nan]), is_fake, frames, 0.5, np.arange(2))
     with pytest.raises(DataError, match="1 of 2 scores are NaN"):
-        drift_from_scores(["a", "b"], is_fake, scores, scores, is_fake, (scores, np.array([0.1, np.nan])), 0.5)
+        drift_from_scores(
+            ["a", "b"], is_fake, scores, scores, is_fake, (scores, np.array([0.1, np.nan])), 0.5, np.arange(2)
+        )
     with pytest.raises(DataError, match="expected two vectors of one length"):
-        drift_from_scores(["a", "b"], is_fake, scores[:1], scores, is_fake, frames, 0.5)
+        drift_from_scores(["a", "b"], is_fake, scores[:1], scores, is_fake, frames, 0.5, np.arange(2))
     with pytest.raises(DataError, match="expected two vectors of one length"):
-        drift_from_scores(["a", "b"], is_fake, scores, scores, is_fake, (scores, scores[:1]), 0.5)
+        drift_from_scores(["a", "b"], is_fake, scores, scores, is_fake, (scores, scores[:1]), 0.5, np.arange(2))
     with pytest.raises(DataError, match="1 names for 2 videos"):
-        drift_from_scores(["a"], is_fake, scores, scores, is_fake, frames, 0.5)
+        drift_from_scores(["a"], is_fake, scores, scores, is_fake, frames, 0.5, np.arange(2))
     with pytest.raises(DataError, match=r"expected .* a finite threshold"):
-        drift_from_scores(["a", "b"], is_fake, scores, scores, is_fake, frames, float("nan"))
+        drift_from_scores(["a", "b"], is_fake, scores, scores, is_fake, frames, float("nan"), np.arange(2))

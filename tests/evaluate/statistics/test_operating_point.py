@@ -6,7 +6,9 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_s
 from statsmodels.stats.proportion import proportion_confint
 
 from evaluate.metrics import ConfusionCounts
+from evaluate.statistics.clustered_count import clustered_count
 from evaluate.statistics.operating_point import fitted_threshold, operating_point
+from evaluate.statistics.proportion import proportion
 from export.errors import DataError
 from tests.evaluate.statistics.drawn_scores import KINDS, SEEDS, drawn
 
@@ -16,7 +18,7 @@ from tests.evaluate.statistics.drawn_scores import KINDS, SEEDS, drawn
 def test_decisions_are_those_of_scikit_learn(kind: str, seed: int) -> None:
     is_fake, scores = drawn(kind, seed)
     for threshold in (0.5, float(scores[0]), 0.0, 1.01):
-        point = operating_point("frozen", threshold, is_fake, scores)
+        point = operating_point("frozen", threshold, is_fake, scores, np.arange(is_fake.size))
         tn, fp, fn, tp = confusion_matrix(is_fake, scores >= threshold, labels=[False, True]).ravel()
         assert (point.origin, point.threshold) == ("frozen", threshold)
         assert point.confusion == ConfusionCounts(tp=tp, tn=tn, fp=fp, fn=fn)
@@ -26,8 +28,22 @@ def test_decisions_are_those_of_scikit_learn(kind: str, seed: int) -> None:
         assert (point.false_alarms.interval.low, point.false_alarms.interval.high) == pytest.approx((low, high))
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_errors_of_a_class_count_by_its_clusters(seed: int) -> None:
+    is_fake, scores = drawn("tied", seed)
+    clusters = np.random.default_rng(seed).integers(0, 12, is_fake.size)
+    point = operating_point("frozen", 3 / 7, is_fake, scores, clusters)
+    missed = clustered_count(scores[is_fake] < 3 / 7, scores[is_fake], clusters[is_fake])
+    alarms = clustered_count(scores[~is_fake] >= 3 / 7, -scores[~is_fake], clusters[~is_fake])
+    for found, expected in ((point.missed_fakes, proportion(missed)), (point.false_alarms, proportion(alarms))):
+        assert (found.interval.low, found.interval.high) == pytest.approx(
+            (expected.interval.low, expected.interval.high), rel=1e-9
+        )
+    assert (point.confusion.fn, point.confusion.fp) == (missed.count, alarms.count)
+
+
 def test_a_class_that_is_not_there_has_a_rate_of_nothing() -> None:
-    point = operating_point("default", 0.5, np.array([True, True]), np.array([0.5, 0.1]))
+    point = operating_point("default", 0.5, np.array([True, True]), np.array([0.5, 0.1]), np.arange(2))
     assert (point.missed_fakes.count, point.missed_fakes.total) == (1, 2)
     assert (point.false_alarms.count, point.false_alarms.total, point.false_alarms.interval.width) == (0, 0, 1.0)
 
@@ -111,4 +127,4 @@ def test_unusable_scores_are_an_error_that_names_the_reason(
 @pytest.mark.parametrize("threshold", [float("nan"), float("inf")])
 def test_a_threshold_that_is_no_score_is_refused(threshold: float) -> None:
     with pytest.raises(DataError, match=f"the threshold is {threshold}; expected a finite score"):
-        operating_point("default", threshold, np.array([True, False]), np.array([0.5, 0.1]))
+        operating_point("default", threshold, np.array([True, False]), np.array([0.5, 0.1]), np.arange(2))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -134,7 +135,7 @@ def test_too_few_videos_are_inconclusive_and_say_how_many_would_do(seed: int) ->
     unsure = [finding for finding in findings(verdict, "q16").values() if finding.grade == "INCONCLUSIVE"]
     # Not even none of 60 shows that at most 2 % are turned.
     assert "max_flips" in [finding.limit for finding in unsure]
-    assert all("60 videos do not decide" in finding.reason for finding in unsure)
+    assert all(re.search("60 videos( in 30 groups)? do not decide", finding.reason) for finding in unsure)
     assert all("evaluate about" in f.next_step or "hardly help" in f.next_step for f in unsure)
     assert exit_code(verdict) == 4
 
@@ -375,3 +376,49 @@ def test_fakes_of_one_person_call_for_other_persons_and_not_for_more_videos() ->
             "INCONCLUSIVE",
             "all fakes or all reals show one person",
         )
+
+
+@SEEDS
+def test_videos_of_few_persons_decide_less_about_shares_if_they_are_alike(seed: int) -> None:
+    """The same report, graded again with what is known of its persons."""
+    drawn = Drawn(np.random.default_rng(seed), validation=0)
+    flipped = np.arange(518) % 173 == 1
+    drawn.add("q16", np.where(flipped, -drawn.logits, drawn.logits), None)
+    record = drawn.record()
+    by_margin = np.argsort(np.argsort(np.where(flipped, -1, 1) * np.abs(drawn.logits)))
+    found = []
+    for persons in (np.arange(518), np.arange(518) % 50, by_margin * 50 // 518, np.zeros(518)):
+        named = [replace(video, cluster=f"id{person}") for video, person in zip(record.videos, persons, strict=True)]
+        verdict = verdict_by(replace(record, videos=tuple(named)), max_flips=0.02, max_false_alarms=0.5)
+        found.append(findings(verdict, "q16")["max_flips"])
+    alone, mixed, alike, one = found
+    assert [finding.grade for finding in found] == ["PASS", "PASS", "INCONCLUSIVE", "INCONCLUSIVE"]
+    assert [finding.measured for finding in found] == [3 / 518] * 4
+    assert alone.bound is not None
+    assert mixed.bound is not None
+    assert alike.bound is not None
+    assert alone.bound <= mixed.bound < 1.3 * alone.bound
+    assert alike.bound > 0.9 * (1 - 0.05 ** (1 / 50))
+    assert "518 videos in 50 groups do not decide" in alike.reason
+    assert "videos of proportionally more persons, which" in alike.next_step
+    assert one.bound == 1.0
+    assert "evaluate more persons" in one.next_step
+
+
+@SEEDS
+def test_shares_are_graded_as_the_report_counts_them_even_at_the_threshold_itself(seed: int) -> None:
+    """Logits are whole, so that many scores are the threshold of 0.5."""
+    drawn = Drawn(np.random.default_rng(seed), 200, validation=0)
+    drawn.logits = np.round(drawn.logits)
+    drawn.add("baseline", drawn.logits, None)
+    drawn.add("q16", np.round(drawn.logits + drawn.rng.normal(size=200)), None)
+    record = drawn.record()
+    statistics = record.variants[1].statistics
+    assert statistics is not None
+    assert statistics.drift is not None
+    point, flips = statistics.operating_points[0], statistics.drift.flips.share
+    found = findings(verdict_by(record, max_flips=0.1, max_false_alarms=0.1, max_missed_fakes=0.1), "q16")
+    assert found["max_flips"].measured == flips.share
+    assert found["max_false_alarms"].measured == point.false_alarms.share
+    assert found["max_missed_fakes"].measured == point.missed_fakes.share
+    assert f"{flips.count:,} of 200 decisions" in found["max_flips"].reason

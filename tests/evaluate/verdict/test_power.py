@@ -11,16 +11,18 @@ import pytest
 from scipy.stats import binom
 
 from evaluate.aggregation import scores_from_logits
+from evaluate.statistics.clustered_count import clustered_count, independent_count
 from evaluate.statistics.proportion import proportion_bounds
 from evaluate.verdict.auc_grading import auc_drop_findings, min_auc_findings
 from evaluate.verdict.evidence import Evidence
 from evaluate.verdict.grade_text import rounded_up
-from evaluate.verdict.share_grading import videos_that_decide
+from evaluate.verdict.share_grading import clustered_videos_that_decide, videos_that_decide
 from tests.evaluate.verdict.planted import Drawn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from evaluate.statistics.clustered_count import ClusteredCount
     from evaluate.verdict.verdict import Finding
 
 FRESH = pytest.param(secrets.randbelow(1 << 32), id="fresh")
@@ -30,7 +32,7 @@ DRAWS = 12
 def chance_to_decide(videos: int, share: float, allowed: float, confidence: float) -> float:
     """Returns the chance that the bounds of a drawn count lie on one side of the limit: exact, over all counts."""
     counts = np.arange(videos + 1)
-    bounds = [proportion_bounds(int(count), videos, confidence) for count in counts]
+    bounds = [proportion_bounds(independent_count(int(count), videos), confidence) for count in counts]
     decides = [bound.high <= allowed or bound.low > allowed for bound in bounds]
     return float(binom.pmf(counts, videos, share)[decides].sum())
 
@@ -100,3 +102,42 @@ def taken(drawn: Drawn, videos: int, rng: np.random.Generator) -> NDArray[np.int
     fakes, reals = np.flatnonzero(drawn.is_fake), np.flatnonzero(~drawn.is_fake)
     count = 2 * videos // 3
     return np.r_[rng.choice(fakes, count), rng.choice(reals, videos - count)]
+
+
+def count_of_persons(shown: NDArray[np.bool_]) -> ClusteredCount:
+    """Counts videos of persons, eight of each, which all show the event if one does."""
+    numbers = np.repeat(np.arange(shown.size), 8)
+    return clustered_count(shown[numbers], -shown[numbers].astype(float), numbers)
+
+
+@pytest.mark.parametrize("seed", [0, FRESH])
+@pytest.mark.parametrize(("share", "allowed"), [(0.1, 0.15), (0.1, 0.06)])
+def test_as_many_videos_of_persons_as_are_asked_for_mostly_decide(share: float, allowed: float, seed: int) -> None:
+    """Persons of eight videos that are all alike decide as seldom as single videos, so that eight times as many do."""
+    rng = np.random.default_rng(seed)
+    counted = count_of_persons(np.arange(60) < round(60 * share))
+    needed = clustered_videos_that_decide(counted, allowed, 0.95)
+    assert needed is not None
+    assert needed == pytest.approx(8 * (videos_that_decide(share, allowed, 0.95) or 0), rel=0.1)
+    persons = round(needed / 8)
+    decided = 0
+    for _ in range(100):
+        bounds = proportion_bounds(count_of_persons(rng.random(persons) < share), 0.95)
+        decided += bounds.high <= allowed if share < allowed else bounds.low > allowed
+    assert decided >= 60
+
+
+def test_none_of_few_persons_needs_more_persons_and_independent_videos_need_what_they_did() -> None:
+    numbers, apart = np.repeat(np.arange(50), 10), np.tile(np.arange(10.0), 50)
+    # By the rule of three, 149 persons, and somewhat more because so few show how much their videos differ.
+    needed = clustered_videos_that_decide(clustered_count(numbers < 0, numbers.astype(float), numbers), 0.02, 0.95)
+    assert needed is not None
+    assert 1490 < needed < 1.1 * 1490
+    # Persons whose videos are as different as those of others count by their videos.
+    needed = clustered_videos_that_decide(clustered_count(numbers < 0, apart, numbers), 0.02, 0.95)
+    assert needed is not None
+    assert 149 < needed < 1.1 * 149
+    one = clustered_count(np.arange(500) == 17, numbers.astype(float), numbers)
+    assert (clustered_videos_that_decide(one, 0.02, 0.95) or 0) > 1490
+    alone = independent_count(3, 60)
+    assert clustered_videos_that_decide(alone, 0.02, 0.95) == videos_that_decide(0.05, 0.02, 0.95)
