@@ -2,68 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from calibration.datasets.dataset import samples_from_path
 from calibration.datasets.prepared import require_as_declared
-from calibration.int8_recipe import Int8Recipe
 from calibration.loading import BatchReader
 from calibration.samples import SampleSet, require_both_classes
 from calibration.sampling import calibration_sample
-from engines.backend import BuildOptions, backend_from_name
+from engines.backend import backend_from_name
 from engines.run_folder import RunFolder, locked
 from engines.spec import CalibrationSpec, EngineSpec, RunSpec, begin_spec, stored_checkpoint_path, write_spec
-from engines.stages import StageInputs, Stages
 from engines.store import ArtifactStore, Step
 from export.errors import DataError
 from export.progress import progress_bar
 from export.sidecar import read_artifact
-from export.variant import Precision, Variant
-from pruning.recipe import PruningRecipe
+from export.variant import Precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from export.contract import ModelContract
-
-
-@dataclass(frozen=True)
-class BuildRequest:
-    """What `build-engines` was asked for, with every default written out.
-
-    Attributes:
-        out: The run folder.
-        checkpoint: The trained detector.
-        contract: What its model file declares.
-        variants: Rows of the report to be.
-        backends: Names of the backends to build for.
-        calibration: Data set of calibration faces; INT8 and pruned variants need one.
-        calibration_images: How many of its frames to use.
-        seed: Seed of the choice of those frames.
-        int8: How to make INT8 variants.
-        pruning: How to prune.
-        options: How TensorRT builds.
-        skip_unreadable: Goes on without calibration images that do not decode.
-        stability: Also measures how much INT8 variants depend on their calibration images.
-        calibration_split: The split to calibrate with, `all` for every one; None for the training split.
-    """
-
-    out: Path
-    checkpoint: Path
-    contract: ModelContract
-    variants: tuple[Variant, ...]
-    backends: tuple[str, ...]
-    calibration: Path | None = None
-    calibration_images: int = 256
-    seed: int = 0
-    int8: Int8Recipe = field(default_factory=Int8Recipe)
-    pruning: PruningRecipe = field(default_factory=PruningRecipe)
-    options: BuildOptions = field(default_factory=BuildOptions)
-    skip_unreadable: bool = False
-    stability: bool = False
-    calibration_split: str | None = None
+    from engines.request import BuildRequest
 
 
 def build_engines(
@@ -122,6 +80,9 @@ def _build(request: BuildRequest, store: ArtifactStore, announce: Callable[[str]
         backend.build_device()
         backend.options_that_matter(request.options)
     samples, unreadable = _sampled_calibration_set(request, announce)
+    # Imported here, so that a mistake in the command or in the data answers at once: this loads torch.
+    from engines.stages import StageInputs, Stages
+
     inputs = StageInputs(request.checkpoint, request.contract, samples)
     stages = Stages(run, store, inputs, request.int8, request.pruning)
     if announce is not None:

@@ -83,3 +83,15 @@ def test_commands_answer_without_loading_frameworks(command: str) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert "example" in done.stdout
+
+
+@pytest.mark.parametrize("pipeline", ["engines.pipeline", "evaluate.pipeline"])
+def test_mistakes_in_the_command_and_the_data_are_told_without_loading_torch(pipeline: str) -> None:
+    """It takes seconds to load, and evaluating again what is all stored needs none of it."""
+    script = (
+        f"import sys, {pipeline}\n"
+        "heavy = {'torch', 'timm', 'nncf', 'onnxruntime'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
