@@ -93,7 +93,21 @@ def _run(arguments: argparse.Namespace) -> int:
         with write_atomically(out) as temporary:
             temporary.write_text(text, encoding="utf-8")
         print(f"\nwritten to {out}")
-    return 0 if told and not any(map(is_open, guessed.values())) else EXIT_INCONCLUSIVE
+    is_open_still = any(map(is_open, guessed.values()))
+    if not found.problem and (told or is_open_still):
+        print(f"\nnext: {_next_steps(arguments, is_open_still)}")
+    return 0 if told and not is_open_still else EXIT_INCONCLUSIVE
+
+
+def _next_steps(arguments: argparse.Namespace, is_open_still: bool) -> str:
+    """Returns what leads from here to engines, in one line."""
+    model: Path | None = arguments.out or arguments.model
+    steps = [] if model else ["have it written by --out model.toml"]
+    if is_open_still:
+        hint = "" if arguments.samples else " (--samples DATA tells which reading fits labelled faces)"
+        steps.append(f"decide the marked lines{hint}")
+    build = f"build-engines --checkpoint {arguments.checkpoint} --model {model or 'model.toml'}"
+    return ", then ".join([*steps, f"{build} --calibration DATA --out RUN"])
 
 
 def _best_reading(
