@@ -11,7 +11,15 @@ from calibration.samples import SampleSet, require_both_classes
 from calibration.sampling import calibration_sample
 from engines.backend import backend_from_name
 from engines.run_folder import RunFolder, locked
-from engines.spec import CalibrationSpec, EngineSpec, RunSpec, begin_spec, stored_checkpoint_path, write_spec
+from engines.spec import (
+    CalibrationSpec,
+    EngineSpec,
+    RunSpec,
+    begin_spec,
+    dropped_engines,
+    stored_checkpoint_path,
+    write_spec,
+)
 from engines.store import ArtifactStore, Step
 from export.errors import DataError
 from export.progress import progress_bar
@@ -85,10 +93,10 @@ def _build(request: BuildRequest, store: ArtifactStore, announce: Callable[[str]
 
     inputs = StageInputs(request.checkpoint, request.contract, samples)
     stages = Stages(run, store, inputs, request.int8, request.pruning)
-    if announce is not None:
-        for note in stages.dense.notes:
-            announce(f"note: checkpoint: {note}")
     spec = _spec(run, request, stages.dense.sha256, samples, unreadable)
+    if announce is not None:
+        for note in (*(f"checkpoint: {note}" for note in stages.dense.notes), *_dropping_notes(run, spec)):
+            announce(f"note: {note}")
     if not store.dry_run:
         spec = begin_spec(run, spec)
     stages.require_prunings(variant.pruning for variant in request.variants if variant.pruning)
@@ -102,6 +110,16 @@ def _build(request: BuildRequest, store: ArtifactStore, announce: Callable[[str]
     if not store.dry_run:
         write_spec(run, spec)
     return tuple(store.steps)
+
+
+def _dropping_notes(run: RunFolder, spec: RunSpec) -> list[str]:
+    dropped = ", ".join(f"{engine.variant.name} ({engine.backend})" for engine in dropped_engines(run, spec))
+    if not dropped:
+        return []
+    return [
+        f"{run.root} has {dropped} of another checkpoint, model file, calibration set or pruning, which leave the run; "
+        "give another --out to keep them"
+    ]
 
 
 def _spec(run: RunFolder, request: BuildRequest, digest: str, samples: SampleSet | None, unreadable: int) -> RunSpec:
