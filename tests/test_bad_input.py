@@ -84,6 +84,7 @@ PRUNED = ("--backend", "onnxruntime", "--variants", "baseline", "q16-s30")
     ("damage", "options", "expected"),
     [
         (lambda case: case.checkpoint.unlink(), QUICK, "no checkpoint at"),
+        (lambda case: shutil.rmtree(case.checkpoint.parent), QUICK, "no checkpoint at"),
         (truncate_checkpoint, QUICK, "copy it again"),
         (other_architecture, QUICK, "inspect-checkpoint without --model tells what it holds"),
         (lambda case: case.checkpoint.with_name("model.toml").unlink(), QUICK, "--model FILE"),
