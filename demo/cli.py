@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export import __version__
-from export.command import run_command, whole_number
+from export.command import CommandParser, run_command, whole_number
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 _EXAMPLE = """examples:
@@ -27,13 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        prog="signoff-demo",
-        description="Draws faces and face swaps, trains a detector on them, builds its engines and writes the report.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = CommandParser(
+        "signoff-demo",
+        "Draws faces and face swaps, trains a detector on them, builds its engines and writes the report.",
+        _EXAMPLE,
     )
-    parser.add_argument("--version", action="version", version=f"engine-signoff {__version__}")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="run folder; data and model lie in it")
     parser.add_argument("--backbone", default="tf_efficientnet_b5", metavar="NAME", help="default: %(default)s")
     parser.add_argument("--size", type=int, default=144, metavar="PX", help="network input (default: %(default)s)")

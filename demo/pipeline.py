@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from demo.dataset import make_split, plan_of_split
 from demo.training import TrainingPlan, train_detector
 from engines.backend import default_backends
-from engines.pipeline import BuildRequest, build_engines
+from engines.pipeline import build_engines
+from engines.request import BuildRequest
 from engines.run_folder import RunFolder, locked
 from evaluate.pipeline import evaluate_engines
 from evaluate.scoring.request import EvaluationRequest

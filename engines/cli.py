@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from engines.backend import BuildOptions
-    from engines.pipeline import BuildRequest
+    from engines.request import BuildRequest
     from engines.store import Step
 
 
@@ -77,10 +77,10 @@ def _source_pruning(name: str) -> Pruning | None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # Imported here, so that --help and a mistyped option answer at once.
+    request = _request(arguments)
+    # Imported here, so that --help and a mistake in the command answer at once.
     from engines.pipeline import build_engines, build_notes, calibration_stability, missed_limits
 
-    request = _request(arguments)
     steps = build_engines(request, arguments.dry_run, announce=partial(print, flush=True))
     print(_table(steps, arguments.dry_run))
     if arguments.dry_run:
@@ -124,9 +124,11 @@ def _require_tensorrt(arguments: argparse.Namespace, backends: Sequence[str]) ->
 def _request(arguments: argparse.Namespace) -> BuildRequest:
     from calibration.int8_recipe import Int8Recipe
     from engines.backend import default_backends
-    from engines.pipeline import BuildRequest
+    from engines.request import BuildRequest
+    from export.checkpoints.file_kind import kind_of_file
     from export.model_file import contract_from_toml
 
+    kind_of_file(arguments.checkpoint)  # one that is missing is told before the model file that it would lie beside
     backends = tuple(arguments.backend or default_backends())
     _require_tensorrt(arguments, backends)
     model_file = arguments.model or arguments.checkpoint.parent / "model.toml"

@@ -7,8 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export import __version__
-from export.command import whole_number
+from export.command import CommandParser, whole_number
 from export.variant import DEFAULT_VARIANTS, DENSE, Precision
 from pruning.recipe import RECIPES as PRUNING_RECIPES
 from pruning.recipe import PruningRecipe
@@ -32,21 +31,33 @@ _EXAMPLE = """examples:
   build-engines --checkpoint b5.pth --model b5.toml --calibration data --out runs/b5 --precision int8
   build-engines --checkpoint b5.pth --calibration data --out runs/b5 --variants baseline q16 q8 --dry-run
   build-engines --checkpoint b5.pth --calibration data --out runs/b5 --pruning s30 --pruning-curve
+
+PATTERN is the name of a layer, or one with wildcards such as 'blocks.0.*'.
+exit codes: 0 all is built, 3 built, but a limit of pruning or INT8 is missed, 2 for what you can mend in the command or
+its files
 """
 
 
 def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        prog="build-engines",
-        description="Prunes, exports, quantizes and builds every variant of a detector.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = CommandParser(
+        "build-engines", "Prunes, exports, quantizes and builds every variant of a detector.", _EXAMPLE
     )
-    parser.add_argument("--version", action="version", version=f"engine-signoff {__version__}")
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="safetensors or PyTorch weights")
-    parser.add_argument("--model", type=Path, metavar="FILE", help="default: model.toml beside the checkpoint")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="run folder")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="what weights cannot tell, such as the size of images; inspect-checkpoint writes one to start from "
+        "(default: model.toml beside the checkpoint)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="run folder: engines come to DIR/engines, and evaluate-engines DIR writes DIR/report",
+    )
     _add_selection(parser.add_argument_group("what to build (default: " + " ".join(DEFAULT_VARIANTS) + ")"))
     _add_calibration(parser.add_argument_group("calibration"))
     _add_pruning(parser.add_argument_group("pruning"))
@@ -61,7 +72,8 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
         "--precision",
         nargs="+",
         choices=tuple(PRECISIONS),
-        help="variants of these precisions, and the baseline that they are compared with",
+        metavar="NAME",
+        help=f"variants of these precisions, and the baseline that they are compared with: {', '.join(PRECISIONS)}",
     )
     group.add_argument(
         "--pruning",
@@ -93,7 +105,13 @@ def _add_calibration(group: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         help="which split to calibrate with, all for every one (default: the training split, or all but tests)",
     )
-    group.add_argument("--calibration-images", type=whole_number(1), default=256, metavar="N", help="default: 256")
+    group.add_argument(
+        "--calibration-images",
+        type=whole_number(1),
+        default=256,
+        metavar="N",
+        help="how many images to take (default: 256)",
+    )
     group.add_argument(
         "--calibration-method",
         choices=METHODS,
@@ -162,22 +180,48 @@ def _add_int8(group: argparse._ArgumentGroup) -> None:
         help="largest INT8 ONNX file of the dense network; that of sNN is less in proportion (default: 29.5)",
     )
     group.add_argument(
-        "--max-auc-drop", type=_number, default=0.001, metavar="X", help="acceptable loss of AUC (default: 0.001)"
+        "--max-auc-drop",
+        type=_number,
+        default=0.001,
+        metavar="X",
+        help="acceptable loss of AUC by INT8 (default: 0.001)",
     )
-    group.add_argument("--keep-float", nargs="+", default=[], metavar="PATTERN", help="layers never rounded")
-    group.add_argument("--quantize", nargs="+", default=[], metavar="PATTERN", help="layers always INT8")
+    group.add_argument(
+        "--keep-float", nargs="+", default=[], metavar="PATTERN", help="layers that stay in floating point"
+    )
+    group.add_argument(
+        "--quantize", nargs="+", default=[], metavar="PATTERN", help="layers that become INT8 whatever it costs"
+    )
 
 
 def _add_tensorrt(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--sm", nargs="+", default=[], metavar="X.Y", help="for tensorrt-rtx, such as 8.6 8.9 12.0")
-    group.add_argument("--batch", type=_three_sizes, default=(1, 8, 32), metavar="A,B,C", help="default: 1,8,32")
+    group.add_argument(
+        "--sm",
+        nargs="+",
+        default=[],
+        metavar="X.Y",
+        help="for tensorrt-rtx: compute capabilities to compile for, such as 8.6 8.9 12.0 (default: its portable ones)",
+    )
+    group.add_argument(
+        "--batch",
+        type=_three_sizes,
+        default=(1, 8, 32),
+        metavar="A,B,C",
+        help="smallest, usual and largest batch that an engine takes (default: 1,8,32)",
+    )
     group.add_argument(
         "--input",
         choices=("float32", "uint8"),
         default="float32",
         help="uint8 feeds engines pixels, a quarter of the bytes, and normalizes inside them (default: float32)",
     )
-    group.add_argument("--workspace", type=whole_number(1), default=2048, metavar="MIB", help="scratch (default: 2048)")
+    group.add_argument(
+        "--workspace",
+        type=whole_number(1),
+        default=2048,
+        metavar="MIB",
+        help="most scratch memory on the GPU (default: 2048)",
+    )
     group.add_argument(
         "--optimization-level",
         type=int,

@@ -2,68 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from calibration.datasets.dataset import samples_from_path
 from calibration.datasets.prepared import require_as_declared
-from calibration.int8_recipe import Int8Recipe
 from calibration.loading import BatchReader
 from calibration.samples import SampleSet, require_both_classes
 from calibration.sampling import calibration_sample
-from engines.backend import BuildOptions, backend_from_name
+from engines.backend import backend_from_name
 from engines.run_folder import RunFolder, locked
-from engines.spec import CalibrationSpec, EngineSpec, RunSpec, begin_spec, stored_checkpoint_path, write_spec
-from engines.stages import StageInputs, Stages
+from engines.spec import (
+    CalibrationSpec,
+    EngineSpec,
+    RunSpec,
+    begin_spec,
+    dropped_engines,
+    stored_checkpoint_path,
+    write_spec,
+)
 from engines.store import ArtifactStore, Step
 from export.errors import DataError
 from export.progress import progress_bar
 from export.sidecar import read_artifact
-from export.variant import Precision, Variant
-from pruning.recipe import PruningRecipe
+from export.variant import Precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from export.contract import ModelContract
-
-
-@dataclass(frozen=True)
-class BuildRequest:
-    """What `build-engines` was asked for, with every default written out.
-
-    Attributes:
-        out: The run folder.
-        checkpoint: The trained detector.
-        contract: What its model file declares.
-        variants: Rows of the report to be.
-        backends: Names of the backends to build for.
-        calibration: Data set of calibration faces; INT8 and pruned variants need one.
-        calibration_images: How many of its frames to use.
-        seed: Seed of the choice of those frames.
-        int8: How to make INT8 variants.
-        pruning: How to prune.
-        options: How TensorRT builds.
-        skip_unreadable: Goes on without calibration images that do not decode.
-        stability: Also measures how much INT8 variants depend on their calibration images.
-        calibration_split: The split to calibrate with, `all` for every one; None for the training split.
-    """
-
-    out: Path
-    checkpoint: Path
-    contract: ModelContract
-    variants: tuple[Variant, ...]
-    backends: tuple[str, ...]
-    calibration: Path | None = None
-    calibration_images: int = 256
-    seed: int = 0
-    int8: Int8Recipe = field(default_factory=Int8Recipe)
-    pruning: PruningRecipe = field(default_factory=PruningRecipe)
-    options: BuildOptions = field(default_factory=BuildOptions)
-    skip_unreadable: bool = False
-    stability: bool = False
-    calibration_split: str | None = None
+    from engines.request import BuildRequest
 
 
 def build_engines(
@@ -122,12 +88,15 @@ def _build(request: BuildRequest, store: ArtifactStore, announce: Callable[[str]
         backend.build_device()
         backend.options_that_matter(request.options)
     samples, unreadable = _sampled_calibration_set(request, announce)
+    # Imported here, so that a mistake in the command or in the data answers at once: this loads torch.
+    from engines.stages import StageInputs, Stages
+
     inputs = StageInputs(request.checkpoint, request.contract, samples)
     stages = Stages(run, store, inputs, request.int8, request.pruning)
-    if announce is not None:
-        for note in stages.dense.notes:
-            announce(f"note: checkpoint: {note}")
     spec = _spec(run, request, stages.dense.sha256, samples, unreadable)
+    if announce is not None:
+        for note in (*(f"checkpoint: {note}" for note in stages.dense.notes), *_dropping_notes(run, spec)):
+            announce(f"note: {note}")
     if not store.dry_run:
         spec = begin_spec(run, spec)
     stages.require_prunings(variant.pruning for variant in request.variants if variant.pruning)
@@ -141,6 +110,16 @@ def _build(request: BuildRequest, store: ArtifactStore, announce: Callable[[str]
     if not store.dry_run:
         write_spec(run, spec)
     return tuple(store.steps)
+
+
+def _dropping_notes(run: RunFolder, spec: RunSpec) -> list[str]:
+    dropped = ", ".join(f"{engine.variant.name} ({engine.backend})" for engine in dropped_engines(run, spec))
+    if not dropped:
+        return []
+    return [
+        f"{run.root} has {dropped} of another checkpoint, model file, calibration set or pruning, which leave the run; "
+        "give another --out to keep them"
+    ]
 
 
 def _spec(run: RunFolder, request: BuildRequest, digest: str, samples: SampleSet | None, unreadable: int) -> RunSpec:

@@ -152,6 +152,17 @@ def begin_spec(run: RunFolder, spec: RunSpec) -> RunSpec:
     )
 
 
+def dropped_engines(run: RunFolder, spec: RunSpec) -> tuple[EngineSpec, ...]:
+    """Returns the engines of the stored spec that `begin_spec` would take out of the run, and `spec` not build anew."""
+    try:
+        earlier = read_spec(run)
+    except ArtifactError:
+        return ()
+    kept = _still_true(run, spec)
+    remaining = {*spec.engines, *(kept.engines if kept else ())}
+    return tuple(engine for engine in earlier.engines if engine not in remaining)
+
+
 def write_spec(run: RunFolder, spec: RunSpec) -> None:
     """Writes the spec."""
     write_json(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from export import __version__
-from export.command import run_command, whole_number
+from export.command import CommandParser, run_command, whole_number
 from export.face_contract import Aggregation
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from evaluate.scoring.request import EvaluationRequest
@@ -41,14 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line; options that would have no effect end it."""
-    parser = argparse.ArgumentParser(
-        prog="evaluate-engines",
-        description="Scores every engine of a run on a labelled test set, judges them by limits and writes the report.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = CommandParser(
+        "evaluate-engines",
+        "Scores every engine of a run on a labelled test set, judges them by limits and writes the report.",
+        _EXAMPLE,
     )
-    parser.add_argument("--version", action="version", version=f"engine-signoff {__version__}")
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder that build-engines filled")
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="folder that build-engines filled; the report is written to RUN/report"
+    )
     parser.add_argument(
         "--test",
         type=Path,
@@ -72,7 +71,12 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="which split to fit to, all for every one (default: the validation split, or what is not for testing)",
     )
-    parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="default: onnxruntime")
+    parser.add_argument(
+        "--backend",
+        default="onnxruntime",
+        metavar="NAME",
+        help="whose engines to run: one that build-engines built for (default: onnxruntime)",
+    )
     parser.add_argument(
         "--aggregation",
         choices=get_args(Aggregation),

@@ -34,7 +34,7 @@ def lookalike_lines(lookalikes: Sequence[LookalikeFacts]) -> list[str]:
 def _line(facts: LookalikeFacts) -> str:
     if facts.lack:
         return f"Whether {facts.purpose} images look like test images was not checked: {facts.lack}."
-    found = "none looks" if not facts.pairs else f"{facts.pairs} pairs look"
+    found = "no pair looks" if not facts.pairs else f"{facts.pairs} pairs look"
     compared = f"{facts.images} {facts.purpose} images were compared with all test images"
     worst = f": {', '.join(pair_text(pair) for pair in facts.worst)}" if facts.worst else ""
     return f"Lookalikes: {compared}, {found} like one picture{worst}."

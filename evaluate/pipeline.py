@@ -21,6 +21,7 @@ from evaluate.verdict.grading import candidates_of
 from evaluate.verdict.regrading import GradeRequest, criteria_of, regraded, reported_without_verdict
 from evaluate.verdict.report_folder import stored_report
 from export.errors import ArtifactError, DataError
+from export.versions import require_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,6 +49,8 @@ def evaluate_engines(request: EvaluationRequest, announce: Callable[[str], None]
     Raises:
         SignoffError: Anything the user can mend, such as a test set that shares people with the calibration set.
     """
+    # They load only where a map or a stage is computed, perhaps after hours of scoring; a missing one is told now.
+    require_installed("torch", "timm", "safetensors")
     with opened_session(request, announce or (lambda _: None)) as session:
         criteria = _criteria(session)  # a mistake in the limits is told before any engine runs
         alike = lookalikes(session)

@@ -37,7 +37,7 @@ def summary_from_record(record: ReportRecord) -> str:
         times = [_LATENCY_HEADER, *_latency_cells(record, setting)]
         rows = [(*row, *cells) for row, cells in zip(rows, times, strict=True)]
     table = _aligned(rows)
-    notes = [f"{mark} simulated: {reason}" for reason, mark in marks.items()]
+    notes = [*_threshold_note(record), *(f"{mark} simulated: {reason}" for reason, mark in marks.items())]
     if setting is not None:
         notes.append(_latency_note(setting))
     notes += [f"warning: {warning}" for warning in all_warnings(record)]
@@ -98,6 +98,14 @@ def _latency_cells(record: ReportRecord, setting: Setting) -> list[tuple[str, ..
 def _latency_note(setting: Setting) -> str:
     caution = "; it says nothing about a GPU" if setting.is_on_cpu else ""
     return f"latency: batch {setting.main_batch} by {setting.title}{caution}"
+
+
+def _threshold_note(record: ReportRecord) -> list[str]:
+    """Tells the two thresholds of the tables apart, where they are two."""
+    drifts = [stats.drift for _, stats in with_statistics(record) if stats.drift]
+    if not drifts or drifts[0].threshold == record.threshold:
+        return []
+    return [f"accuracy, FP and FN are those at the threshold {record.threshold:g}, flips at {drifts[0].threshold:.4f}"]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -6,8 +6,9 @@ import argparse
 import errno
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
+from export import __version__
 from export.errors import SignoffError
 from export.interrupts import careful_interrupts
 
@@ -36,6 +37,29 @@ _ENVIRONMENT_ERRORS = {
     errno.EISDIR: "a folder stands where a file is expected; choose another path",
     errno.ENAMETOOLONG: "the path is too long; choose a shorter one",
 }
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The options of a command; a mistake in them is one line, as every error is, not one below a page of usage.
+
+    Args:
+        name: Of the command.
+        description: What it does, in a sentence.
+        epilog: Examples and exit codes, shown as they are.
+    """
+
+    def __init__(self, name: str, description: str, epilog: str) -> None:
+        super().__init__(
+            prog=name,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self.add_argument("--version", action="version", version=f"engine-signoff {__version__}")
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the command with the mistake in one line and exit code 2."""
+        self.exit(EXIT_BAD_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
 def whole_number(smallest: int) -> Callable[[str], int]:

@@ -27,7 +27,10 @@ def contract_from_toml(path: Path) -> ModelContract:
         ContractError: The file is missing, is not TOML, or a key is unknown, missing or out of range.
     """
     if not path.is_file():
-        raise ContractError(f"no model file at {path}: write one (see README, 'model.toml') or pass --model FILE")
+        raise ContractError(
+            f"no model file at {path}; inspect-checkpoint CHECKPOINT --out {path} writes one to start from, or pass "
+            "--model FILE"
+        )
     try:
         mapping = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import metadata
+from importlib import metadata, util
 
 
 def versions_of(*packages: str) -> dict[str, str]:
@@ -14,3 +14,14 @@ def versions_of(*packages: str) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def require_installed(*packages: str) -> None:
+    """Looks for packages without loading them.
+
+    Raises:
+        ModuleNotFoundError: One is missing; the same error as its import would raise.
+    """
+    for package in packages:
+        if util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)

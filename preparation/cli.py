@@ -8,8 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from export import __version__
-from export.command import run_command, whole_number
+from export.command import CommandParser, run_command, whole_number
 from export.face_contract import CropShape, FaceChoice, FaceContract, NoFace, Outside, VideoContract
 
 if TYPE_CHECKING:
@@ -25,7 +24,8 @@ _EXAMPLE = """examples:
   prepare-data videos.csv faces --boxes boxes.csv --skip-unreadable
   prepare-data videos faces --detector yunet.onnx --dry-run
 
-Settings come from the tables [faces] and [video] of --model; an option given here goes before them.
+Settings come from the tables [faces] and [video] of --model; an option given here goes before them, and a default
+holds where neither says.
 An interrupted command is simply run again.
 """
 
@@ -38,13 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        prog="prepare-data",
-        description="Cuts the faces out of labelled videos, once, for build-engines and evaluate-engines.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = CommandParser(
+        "prepare-data", "Cuts the faces out of labelled videos, once, for build-engines and evaluate-engines.", _EXAMPLE
     )
-    parser.add_argument("--version", action="version", version=f"engine-signoff {__version__}")
     parser.add_argument("source", type=Path, metavar="SRC", help="data set: a folder, a manifest or a list")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the faces")
     parser.add_argument("--split", metavar="NAME", help="take this split of the data set (default: all)")
@@ -125,18 +121,58 @@ def _add_finders(group: argparse._MutuallyExclusiveGroup) -> None:
 
 
 def _add_settings(group: argparse._ArgumentGroup) -> None:
+    faces = FaceContract()  # what holds where neither an option nor the model file says otherwise
     group.add_argument("--model", type=Path, metavar="FILE", help="model.toml with the tables [faces] and [video]")
-    group.add_argument("--frames", type=whole_number(1), metavar="N", help="frames of each video, evenly spaced")
-    group.add_argument("--margin", type=float, metavar="SHARE", help="added on each side of a face")
-    group.add_argument("--shape", choices=get_args(CropShape), help="square, or the box as it is")
     group.add_argument(
-        "--aligned", action=argparse.BooleanOptionalAction, default=None, help="turn faces upright by their landmarks"
+        "--frames",
+        type=whole_number(1),
+        metavar="N",
+        help=f"frames of each video, evenly spaced (default: {VideoContract().frames})",
     )
-    group.add_argument("--outside", choices=get_args(Outside), help="what becomes of a part outside of the frame")
-    group.add_argument("--choice", choices=get_args(FaceChoice), help="which faces of a frame are taken")
-    group.add_argument("--min-score", type=float, metavar="SCORE", help="least confidence of the detector")
-    group.add_argument("--min-area", type=float, metavar="SHARE", help="least area beside the largest face")
-    group.add_argument("--no-face", choices=get_args(NoFace), help="what becomes of a video without any")
+    group.add_argument(
+        "--margin",
+        type=float,
+        metavar="SHARE",
+        help=f"added on each side of a face, as a share of its box (default: {faces.margin})",
+    )
+    group.add_argument(
+        "--shape", choices=get_args(CropShape), help=f"square, or the box as it is (default: {faces.shape})"
+    )
+    group.add_argument(
+        "--aligned",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="turn faces upright by their landmarks, or do not (default: do not)",
+    )
+    group.add_argument(
+        "--outside",
+        choices=get_args(Outside),
+        help=f"what becomes of a part outside of the frame: black, or cut off (default: {faces.outside})",
+    )
+    group.add_argument(
+        "--choice",
+        choices=get_args(FaceChoice),
+        help="which face of a frame is taken: the largest, that of the person who is followed through the video, or "
+        f"all (default: {faces.choice})",
+    )
+    group.add_argument(
+        "--min-score",
+        type=float,
+        metavar="SCORE",
+        help=f"least confidence of the detector (default: {faces.min_score})",
+    )
+    group.add_argument(
+        "--min-area",
+        type=float,
+        metavar="SHARE",
+        help="with --choice all: least area, as a share of that of the largest face in the frame "
+        f"(default: {faces.min_area})",
+    )
+    group.add_argument(
+        "--no-face",
+        choices=get_args(NoFace),
+        help=f"what becomes of a video without any: left out, scored 0.5, or an error (default: {faces.no_face})",
+    )
 
 
 if __name__ == "__main__":

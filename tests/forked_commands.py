@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
     from pathlib import Path
 
-_PRELOADED = ["engines.pipeline", "evaluate.pipeline", "nncf", "onnxruntime", "tensorrt_rtx", "tests.exports"]
+_PRELOADED = [
+    "engines.pipeline",
+    "engines.stages",
+    "evaluate.pipeline",
+    "evaluate.maps.cam",
+    "nncf",
+    "onnxruntime",
+    "tensorrt_rtx",
+    "tests.exports",
+]
 _LONGEST_S = 250
 
 

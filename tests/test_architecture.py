@@ -53,6 +53,10 @@ def test_modules_are_named_by_their_subject(path: Path) -> None:
     assert path.stem not in FORBIDDEN_NAMES
 
 
+def test_commands_parse_their_options_alike() -> None:
+    assert [path for path in MODULES if "ArgumentParser(" in path.read_text(encoding="utf-8")] == []
+
+
 def test_a_planted_upward_import_is_caught(tmp_path: Path) -> None:
     module = tmp_path / "planted.py"
     module.write_text("from evaluate.metrics import roc_auc\nimport engines.store as store\n", encoding="utf-8")
@@ -83,3 +87,15 @@ def test_commands_answer_without_loading_frameworks(command: str) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert "example" in done.stdout
+
+
+@pytest.mark.parametrize("pipeline", ["engines.pipeline", "evaluate.pipeline"])
+def test_mistakes_in_the_command_and_the_data_are_told_without_loading_torch(pipeline: str) -> None:
+    """It takes seconds to load, and evaluating again what is all stored needs none of it."""
+    script = (
+        f"import sys, {pipeline}\n"
+        "heavy = {'torch', 'timm', 'nncf', 'onnxruntime'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr

@@ -84,6 +84,7 @@ PRUNED = ("--backend", "onnxruntime", "--variants", "baseline", "q16-s30")
     ("damage", "options", "expected"),
     [
         (lambda case: case.checkpoint.unlink(), QUICK, "no checkpoint at"),
+        (lambda case: shutil.rmtree(case.checkpoint.parent), QUICK, "no checkpoint at"),
         (truncate_checkpoint, QUICK, "copy it again"),
         (other_architecture, QUICK, "inspect-checkpoint without --model tells what it holds"),
         (lambda case: case.checkpoint.with_name("model.toml").unlink(), QUICK, "--model FILE"),
@@ -291,11 +292,17 @@ def test_damaged_spec_is_mended_by_building_again(built: SignoffCase, tmp_path: 
     assert case.evaluate() in GRADED
 
 
-def test_other_calibration_set_drops_what_the_first_one_made(case: SignoffCase, tmp_path: Path) -> None:
+def test_other_calibration_set_drops_what_the_first_one_made(
+    case: SignoffCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Otherwise a test set could share people with the forgotten calibration set of an engine that is still scored."""
     assert case.build("--variants", "baseline", "q8", "--backend", "onnxruntime") == 0
     other = replace(case, calibration=write_tree(tmp_path / "other", first_identity=400))
-    assert other.build("--variants", "q16", "--backend", "onnxruntime") == 0
+    assert "leave the run" not in capsys.readouterr().out
+    told = f"note: {case.out} has q8 (onnxruntime) of another checkpoint"
+    for dry_run in (("--dry-run",), ()):
+        assert other.build("--variants", "q16", "--backend", "onnxruntime", *dry_run) == 0
+        assert capsys.readouterr().out.count(told) == 1
     assert [e.variant.name for e in read_spec(RunFolder(case.out)).engines] == ["baseline", "q16"]
     assert other.evaluate() in GRADED
 

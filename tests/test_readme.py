@@ -14,11 +14,23 @@ from typing import get_args
 import pytest
 
 from demo.cli import parsed_arguments as parse_demo
+from engines.cli_options import parsed_arguments as parse_build
+from evaluate.cli import parsed_arguments as parse_evaluate
+from evaluate.inspection.cli import parsed_arguments as parse_inspect
+from evaluate.verdict.cli_grade import parsed_arguments as parse_grade
 from export.checkpoints.network import require_known_architecture
 from export.contract import Family
 from export.model_file import contract_from_toml
 from export.variant import DEFAULT_VARIANTS
+from preparation.cli import parsed_arguments as parse_prepare
 
+PARSERS = {
+    "build-engines": parse_build,
+    "evaluate-engines": parse_evaluate,
+    "inspect-checkpoint": parse_inspect,
+    "prepare-data": parse_prepare,
+    "grade-report": parse_grade,
+}
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -62,6 +74,17 @@ def test_model_files_of_the_readme_are_valid(tmp_path: Path) -> None:
 def test_variants_of_the_readme_are_the_default_ones() -> None:
     table = README[README.index("### Variants") : README.index("Default are these nine")]
     assert set(re.findall(r"`((?:baseline|q)[a-z0-9-]*)`", table)) == set(DEFAULT_VARIANTS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documented_commands_parse(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    lines = re.findall(rf"^ *(?:\.venv/bin/)?((?:{'|'.join(PARSERS)}) .*)$", text, re.MULTILINE)
+    for line in lines:
+        if "..." not in line:
+            name, *options = shlex.split(line, comments=True)
+            PARSERS[name](options)
+    assert lines or document != ROOT / "README.md"
 
 
 def test_demo_command_of_the_docs_parses() -> None:

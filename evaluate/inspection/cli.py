@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export import __version__
-from export.command import EXIT_INCONCLUSIVE, run_command, whole_number
+from export.command import EXIT_INCONCLUSIVE, CommandParser, run_command, whole_number
 from export.errors import SignoffError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from evaluate.inspection.recognition import Recognition
@@ -35,20 +34,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        prog="inspect-checkpoint",
-        description="Tells what a checkpoint is, running nothing in it, and writes a model file to start from.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = CommandParser(
+        "inspect-checkpoint",
+        "Tells what a checkpoint is, running nothing in it, and writes a model file to start from.",
+        _EXAMPLE,
     )
-    parser.add_argument("--version", action="version", version=f"engine-signoff {__version__}")
     parser.add_argument("checkpoint", type=Path, metavar="FILE", help="safetensors or PyTorch weights")
     parser.add_argument("--model", type=Path, metavar="FILE", help="take this model file instead of guessing one")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the model file here; never overwrites one")
     tried = parser.add_argument_group("which reading fits labelled faces")
     tried.add_argument("--samples", type=Path, metavar="DATA", help="faces of both classes, in any known layout")
     tried.add_argument("--split", metavar="NAME", help="split of the data set, all for every one")
-    tried.add_argument("--images", type=whole_number(2), default=128, metavar="N", help="default: %(default)s")
+    tried.add_argument(
+        "--images",
+        type=whole_number(2),
+        default=128,
+        metavar="N",
+        help="how many of them to take (default: %(default)s)",
+    )
     tried.add_argument(
         "--size",
         type=whole_number(32),
@@ -90,7 +93,21 @@ def _run(arguments: argparse.Namespace) -> int:
         with write_atomically(out) as temporary:
             temporary.write_text(text, encoding="utf-8")
         print(f"\nwritten to {out}")
-    return 0 if told and not any(map(is_open, guessed.values())) else EXIT_INCONCLUSIVE
+    is_open_still = any(map(is_open, guessed.values()))
+    if not found.problem and (told or is_open_still):
+        print(f"\nnext: {_next_steps(arguments, is_open_still)}")
+    return 0 if told and not is_open_still else EXIT_INCONCLUSIVE
+
+
+def _next_steps(arguments: argparse.Namespace, is_open_still: bool) -> str:
+    """Returns what leads from here to engines, in one line."""
+    model: Path | None = arguments.out or arguments.model
+    steps = [] if model else ["have it written by --out model.toml"]
+    if is_open_still:
+        hint = "" if arguments.samples else " (--samples DATA tells which reading fits labelled faces)"
+        steps.append(f"decide the marked lines{hint}")
+    build = f"build-engines --checkpoint {arguments.checkpoint} --model {model or 'model.toml'}"
+    return ", then ".join([*steps, f"{build} --calibration DATA --out RUN"])
 
 
 def _best_reading(

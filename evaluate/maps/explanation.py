@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from evaluate.maps.heatmap import heatmap_from_map, heatmap_path, shared_limit, write_heatmap
 from evaluate.maps.source_models import source_weights
 from evaluate.selection import DEFAULT_COUNT, Outcome, most_telling
-from export.checkpoint import canonical_contract
 from export.errors import ArtifactError
 from export.preprocessing import image_from_file
 from export.progress import progress_bar
@@ -107,7 +106,7 @@ def _draw(session: Session, scored: Sequence[ScoredVariant], maps: SourceMaps) -
     pictures = [picture for entry in scored for picture in _pictures(entry)]
     found = {source: maps.of(source, frames) for source, frames in sorted(explained_frames(scored).items())}
     limit = shared_limit(each for of_source in found.values() for each in of_source.values())
-    contract = canonical_contract(session.spec.contract).input
+    contract = session.spec.contract.input
     for entry in scored:
         shutil.rmtree(run.results(entry.variant.name) / "result", ignore_errors=True)
     drawn = []

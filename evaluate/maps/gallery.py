@@ -10,7 +10,6 @@ from evaluate.maps.source_models import source_weights
 from evaluate.metrics import DEFAULT_THRESHOLD
 from evaluate.record import GallerySample
 from evaluate.selection import Outcome, most_telling
-from export.checkpoint import canonical_contract
 from export.errors import ArtifactError
 from export.preprocessing import image_from_file
 from export.progress import progress_bar
@@ -127,7 +126,7 @@ def _against_baseline(
 def _draw(
     session: Session, frames: Mapping[str, str], maps: Mapping[str, Mapping[str, Any]], limit: float
 ) -> list[dict[str, Any]]:
-    contract, folder = canonical_contract(session.spec.contract).input, session.run.report
+    contract, folder = session.spec.contract.input, session.run.report
     entries = []
     for sample, frame in progress_bar(frames.items(), "gallery", len(frames), "video"):
         image = image_from_file(session.samples.root / frame)

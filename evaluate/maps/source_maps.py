@@ -7,7 +7,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from evaluate.maps.cam import class_activation_maps
 from evaluate.maps.cam_method import CamMethod
 from evaluate.maps.source_models import source_detector, source_weights
 from export.errors import ArtifactError
@@ -116,6 +115,8 @@ class SourceMaps:
             del known[stale]
         if not frames:  # a command was killed after the last of them
             return
+        from evaluate.maps.cam import class_activation_maps  # loads torch, which stored maps do without
+
         detector = source_detector(self._run, self._spec, source)
         batches = [frames[start : start + _BATCH_SIZE] for start in range(0, len(frames), _BATCH_SIZE)]
         for batch in progress_bar(batches, f"class-activation maps of {source}", len(batches), "batch"):

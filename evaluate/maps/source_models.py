@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from export.checkpoint import Detector, canonical_contract, detector_from_checkpoint
 from export.errors import ArtifactError
 from export.sidecar import read_artifact, sha256_of_file
 from export.variant import DENSE
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from engines.run_folder import RunFolder
     from engines.spec import RunSpec
+    from export.checkpoint import Detector
 
 
 def source_weights(run: RunFolder, spec: RunSpec, source: str) -> tuple[Path, str]:
@@ -37,6 +37,9 @@ def source_weights(run: RunFolder, spec: RunSpec, source: str) -> tuple[Path, st
 
 def source_detector(run: RunFolder, spec: RunSpec, source: str) -> Detector:
     """Loads a source model; see `source_weights` for the errors."""
+    # Imported here: this loads torch, and where maps and scores are stored, no model is loaded.
+    from export.checkpoint import canonical_contract, detector_from_checkpoint
+
     path, _ = source_weights(run, spec, source)
     if source == DENSE:
         return detector_from_checkpoint(path, spec.contract)

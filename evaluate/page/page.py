@@ -40,6 +40,7 @@ from evaluate.verdict.verdict_lines import grade_text
 from evaluate.verdict.verdict_text import (
     decision_threshold_sentence,
     domination_notes,
+    grade_meanings,
     main_reason,
     pass_caveat,
     relaxed_limits,
@@ -93,6 +94,7 @@ def page_from_record(record: ReportRecord, verdict: Verdict | None, folder: Path
         entries={entry.variant: entry for entry in verdict.variants} if verdict else {},
         dominations=domination_notes(record, verdict) if verdict else {},
         decision_threshold=decision_threshold_sentence(record, verdict) if verdict else "",
+        meanings=grade_meanings(verdict) if verdict else [],
         partial_data=PARTIAL_DATA,
         data_json=Markup(embedded_json(data)),
         images_json=Markup(embedded_json(images.uris)),

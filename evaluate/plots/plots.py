@@ -45,24 +45,21 @@ def write_size_plot(path: Path, record: ReportRecord) -> None:
 
 
 def write_roc_plot(path: Path, record: ReportRecord) -> None:
-    """Draws every variant's ROC curve, with the top-left corner enlarged and the decision threshold marked."""
+    """Draws every variant's ROC curve with the decision threshold marked, and enlarges the top-left corner.
+
+    Where no curve enters that corner, there is nothing to enlarge.
+    """
     figure = Figure(figsize=(7.0, 8.0), layout=ConstrainedLayoutEngine(h_pad=0.1))
     axes = figure.subplots()
-    inset = axes.inset_axes(_INSET_BOUNDS)
-    for index, variant in enumerate(record.variants):
-        _draw_roc(axes, variant, index, len(record.variants))
-        _draw_roc(inset, variant, index, len(record.variants))
+    panels = [axes, *([_corner_of(axes)] if any(map(_enters_corner, record.variants)) else [])]
+    for panel in panels:
+        for index, variant in enumerate(record.variants):
+            _draw_roc(panel, variant, index, len(record.variants))
+        panel.grid(color="0.92")
+        panel.set_axisbelow(True)
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=(0, (2, 3)), label="chance (0.5000)")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="False-positive rate", ylabel="True-positive rate")
     axes.set_aspect("equal")
-    inset.set(xlim=(0.0, _CORNER_WIDTH), ylim=(1.0 - _CORNER_HEIGHT, 1.005))
-    inset.set_title("the framed corner, enlarged", fontsize=9)
-    inset.tick_params(labelsize=8)
-    inset.locator_params(nbins=5)
-    axes.indicate_inset((0.0, 1.0 - _CORNER_HEIGHT, _CORNER_WIDTH, _CORNER_HEIGHT), edgecolor="0.3")
-    for each in (axes, inset):
-        each.grid(color="0.92")
-        each.set_axisbelow(True)
     title = f"Variant (AUC); dots: threshold {record.threshold:g}"
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, handlelength=4, title=title)
@@ -121,8 +118,8 @@ def heatmap_legend_data(limit: float, colours: NDArray[np.uint8]) -> dict[str, A
 
 def _draw_sizes(axes: Axes, sizes: list[float]) -> None:
     bars = axes.barh(np.arange(len(sizes)), sizes, height=0.6, color="#56B4E9")
-    axes.bar_label(bars, labels=[f"{size:.1f}" for size in sizes], padding=4)
-    axes.set_xlim(0, 1.15 * max(sizes))
+    axes.bar_label(bars, labels=[f"{size:.2f}" for size in sizes], padding=4)
+    axes.set_xlim(0, 1.2 * max(sizes))
     axes.set_xlabel("Size (MiB), smaller is better")
     axes.tick_params(axis="y", length=0)
     _open_frame(axes)
@@ -159,6 +156,22 @@ def _draw_dots(axes: Axes, record: ReportRecord, simulated: bool) -> None:
             zorder=3,
             label="simulated" if simulated else "measured",
         )
+
+
+def _enters_corner(variant: VariantResult) -> bool:
+    roc = variant.roc
+    reached = np.interp(_CORNER_WIDTH, roc.false_positive_rates, roc.true_positive_rates)
+    return bool(reached > 1.0 - _CORNER_HEIGHT)
+
+
+def _corner_of(axes: Axes) -> Axes:
+    inset = axes.inset_axes(_INSET_BOUNDS)
+    inset.set(xlim=(0.0, _CORNER_WIDTH), ylim=(1.0 - _CORNER_HEIGHT, 1.005))
+    inset.set_title("the framed corner, enlarged", fontsize=9)
+    inset.tick_params(labelsize=8)
+    inset.locator_params(nbins=5)
+    axes.indicate_inset((0.0, 1.0 - _CORNER_HEIGHT, _CORNER_WIDTH, _CORNER_HEIGHT), edgecolor="0.3")
+    return inset
 
 
 def _draw_roc(axes: Axes, variant: VariantResult, index: int, count: int) -> None:

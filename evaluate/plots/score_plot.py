@@ -43,7 +43,9 @@ def write_score_plot(path: Path, record: ReportRecord) -> None:
     figure.supxlabel("score by the baseline", fontsize=10)
     figure.supylabel("score by the model", fontsize=10)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=5, frameon=False, fontsize=9)
+    # Five beside each other are wider than two panels, and what does not fit would be cut off.
+    columns = 5 if len(data["models"]) > 2 else 3
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False, fontsize=9)
     save_figure(figure, path)
     write_json(path.with_suffix(".json"), data)
 

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluate.record import BASELINE
 from evaluate.sections.markdown_table import escaped, markdown_table
 from evaluate.verdict.domination import domination_sentences
 from evaluate.verdict.grade_text import stated_limit_text
 from evaluate.verdict.limit_range import is_lower_limit
 from evaluate.verdict.limit_text import limit_value
 from evaluate.verdict.limits import Limits
-from evaluate.verdict.share_grading import SHARE_LIMITS, deciding_point
 from evaluate.verdict.verdict_lines import grade_text
-from evaluate.verdict.verdict_text import run_grade_text, verdict_sentence
+from evaluate.verdict.verdict_text import (
+    decision_threshold_sentence,
+    grade_meanings,
+    is_reference,
+    run_grade_text,
+    verdict_sentence,
+)
 
 if TYPE_CHECKING:
     from evaluate.record import ReportRecord
     from evaluate.sections.markdown_table import Alignment
     from evaluate.verdict.limits import LimitsFile
     from evaluate.verdict.verdict import Finding, VariantVerdict, Verdict
-
-_INCONCLUSIVE = "INCONCLUSIVE: with this test set, it is shown neither that a limit is kept nor that it is missed."
-_SIMULATED = (
-    "PASS (simulated): the limits are kept by scores that only simulate the arithmetic of the target. Evaluate the "
-    "engine on the target before it ships."
-)
 
 
 def verdict_section_lines(record: ReportRecord, verdict: Verdict) -> list[str]:
@@ -38,13 +36,12 @@ def verdict_section_lines(record: ReportRecord, verdict: Verdict) -> list[str]:
         f"{verdict_sentence(verdict)} The verdict is the worst of the candidates' grades.",
         "",
     ]
-    lines += [*markdown_table(header, ["left"] * 4, rows), "", *_threshold_lines(record, verdict)]
+    lines += [*markdown_table(header, ["left"] * 4, rows), ""]
+    if threshold := decision_threshold_sentence(record, verdict):
+        lines += [threshold, ""]
     lines += [f"- {sentence}" for sentence in sentences]
-    graded = [variant for variant in verdict.variants if not _is_reference(variant)]
-    if any(variant.grade == "INCONCLUSIVE" for variant in graded):
-        lines += ["", _INCONCLUSIVE]
-    if any(grade_text(variant) != variant.grade for variant in graded):
-        lines += ["", _SIMULATED]
+    for meaning in grade_meanings(verdict):
+        lines += ["", meaning]
     return lines
 
 
@@ -74,25 +71,8 @@ def finding_of(verdict: Verdict | None, variant: str, limit: str) -> Finding | N
     return found[0] if found else None
 
 
-def _threshold_lines(record: ReportRecord, verdict: Verdict) -> list[str]:
-    """Says at which threshold decisions were graded, where a limit is about decisions."""
-    limits = {finding.limit for variant in verdict.variants for finding in variant.findings}
-    point = next((point for variant in record.variants if (point := deciding_point(variant))), None)
-    if point is None or not limits & set(SHARE_LIMITS):
-        return []
-    origin = "frozen on the baseline" if point.origin == "frozen" else "because none was fitted"
-    line = f"Decisions were graded at the threshold {point.threshold:.4f}, {origin}; deploy with that one"
-    is_refitted = any(variant.statistics and variant.statistics.at("refitted") for variant in record.variants)
-    return [f"{line}: no limit was checked at the refitted thresholds." if is_refitted else f"{line}.", ""]
-
-
-def _is_reference(variant: VariantVerdict) -> bool:
-    """Tells whether it is only there to compare with."""
-    return variant.variant == BASELINE and not variant.is_candidate
-
-
 def _verdict_row(variant: VariantVerdict, verdict: Verdict) -> list[str]:
-    if _is_reference(variant):
+    if is_reference(variant):
         return [f"**{escaped(variant.variant)}**", "reference", "-", "-"]
     note = "" if variant.is_candidate else " (not a candidate)"
     deciding = [f for f in variant.findings if f.grade == variant.grade and not f.waived]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export import __version__
-from export.command import run_command
+from export.command import CommandParser, run_command
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 _EXAMPLE = """example:
@@ -19,13 +18,11 @@ _EXAMPLE = """example:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `compare-reports`; returns 0 whatever changed, or 2 if something the user can mend is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="compare-reports",
-        description="Shows what changed between two sign-offs: verdicts, limits, figures, digests and versions.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = CommandParser(
+        "compare-reports",
+        "Shows what changed between two sign-offs: verdicts, limits, figures, digests and versions.",
+        _EXAMPLE,
     )
-    parser.add_argument("--version", action="version", version=f"engine-signoff {__version__}")
     parser.add_argument("one", type=Path, metavar="A", help="run folder or report folder")
     parser.add_argument("other", type=Path, metavar="B", help="what to compare it with")
     arguments = parser.parse_args(argv)

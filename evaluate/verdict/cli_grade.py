@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export import __version__
-from export.command import run_command
+from export.command import CommandParser, run_command
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 _EXAMPLE = """examples:
@@ -30,13 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line; options that would have no effect end it."""
-    parser = argparse.ArgumentParser(
-        prog="grade-report",
-        description="Judges a report by limits and writes it with the verdict; runs no engine.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = CommandParser(
+        "grade-report", "Judges a report by limits and writes it with the verdict; runs no engine.", _EXAMPLE
     )
-    parser.add_argument("--version", action="version", version=f"engine-signoff {__version__}")
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder that evaluate-engines reported on")
     parser.add_argument(
         "--limits",

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from evaluate.record import ReportRecord, VariantResult
     from evaluate.verdict.verdict import Finding, VariantVerdict, Verdict
 
+_INCONCLUSIVE = "INCONCLUSIVE: with this test set, it is shown neither that a limit is kept nor that it is missed."
+_SIMULATED = (
+    "PASS (simulated): the limits are kept by scores that only simulate the arithmetic of the target. Evaluate the "
+    "engine on the target before it ships."
+)
+
 
 def verdict_sentence(verdict: Verdict) -> str:
     """Returns how many candidates have which grade, as in `2 of 5 candidates pass, 1 is undecided, 2 fail.`.
@@ -98,15 +104,29 @@ def domination_notes(record: ReportRecord, verdict: Verdict) -> dict[str, str]:
 def decision_threshold_sentence(record: ReportRecord, verdict: Verdict) -> str:
     """Returns at which threshold decisions were graded; empty where no limit is about them."""
     judged = {finding.limit for entry in verdict.variants for finding in entry.findings if finding.measured is not None}
-    points = [point for variant in record.variants if (point := deciding_point(variant))]
-    if judged.isdisjoint(SHARE_LIMITS) or not points:
+    point = next((point for variant in record.variants if (point := deciding_point(variant))), None)
+    if point is None or judged.isdisjoint(SHARE_LIMITS):
         return ""
-    graded = f"Decisions were graded at the threshold {points[0].threshold:.4g}"
-    if points[0].origin == "frozen":
-        graded += ", frozen"
-    if any(variant.statistics and variant.statistics.at("refitted") for variant in record.variants):
-        graded += "; the re-fitted thresholds in the engines' sidecars were not graded"
-    return f"{graded}."
+    origin = "frozen on the baseline" if point.origin == "frozen" else "because none was fitted"
+    graded = f"Decisions were graded at the threshold {point.threshold:.4f}, {origin}; deploy with that one"
+    is_refitted = any(variant.statistics and variant.statistics.at("refitted") for variant in record.variants)
+    return f"{graded}: no limit was checked at the refitted thresholds." if is_refitted else f"{graded}."
+
+
+def grade_meanings(verdict: Verdict) -> list[str]:
+    """Returns what grades mean that do not say it by themselves, of those that were given."""
+    graded = [entry for entry in verdict.variants if not is_reference(entry)]
+    meanings = []
+    if any(entry.grade == "INCONCLUSIVE" for entry in graded):
+        meanings.append(_INCONCLUSIVE)
+    if any(grade_text(entry) != entry.grade for entry in graded):
+        meanings.append(_SIMULATED)
+    return meanings
+
+
+def is_reference(entry: VariantVerdict) -> bool:
+    """Tells whether a variant is only there to compare with."""
+    return entry.variant == BASELINE and not entry.is_candidate
 
 
 def _caveats(passing: Sequence[VariantVerdict]) -> str:

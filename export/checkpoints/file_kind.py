@@ -44,7 +44,7 @@ def kind_of_file(path: Path) -> FileKind:
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder; pass the file of weights in it, all of them in one file")
     if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}")
+        raise CheckpointError(f"no checkpoint at {path}; pass the file that the training script wrote")
     shard = _SHARD.search(path.name)
     if shard and int(shard[2]) > 1:
         raise CheckpointError(

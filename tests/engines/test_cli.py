@@ -19,7 +19,7 @@ from pruning.recipe import PruningRecipe
 from tests.detectors import contract_for_tests, write_checkpoint
 
 if TYPE_CHECKING:
-    from engines.pipeline import BuildRequest
+    from engines.request import BuildRequest
 
 
 def names(

@@ -68,7 +68,7 @@ def test_different_images_pass_and_their_thumbnails_are_made_once(case: Case) ->
     assert (facts.purpose, facts.images, facts.pairs, facts.worst, facts.lack) == ("calibration", 24, 0, (), "")
     assert lookalike_warnings([facts]) == ()
     assert lookalike_lines([facts]) == [
-        "Lookalikes: 24 calibration images were compared with all test images, none looks like one picture."
+        "Lookalikes: 24 calibration images were compared with all test images, no pair looks like one picture."
     ]
     assert len(case.told) == 2
     assert lookalikes(case.session()) == (facts,)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from matplotlib.figure import Figure
+
     from evaluate.record import ReportRecord
 
 WRITERS = [write_difference_plot, write_reliability_plot, write_score_plot, write_ladder_plot]
@@ -41,6 +43,23 @@ def difference_row(value: float, half: float, margin: float | None) -> dict[str,
 
 def only(record: ReportRecord, *names: str) -> ReportRecord:
     return replace(record, variants=tuple(variant for variant in record.variants if variant.name in names))
+
+
+@pytest.mark.parametrize("models", [1, 2, 3, 4])
+@pytest.mark.parametrize("module", ["score_plot", "reliability_plot"])
+def test_legends_are_not_cut_off(module: str, models: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(f"evaluate.plots.{module}.save_figure", lambda figure, _: figures.append(figure))
+    record = statistics_record()
+    write = {"score_plot": write_score_plot, "reliability_plot": write_reliability_plot}[module]
+    write(tmp_path / "a.png", replace(record, variants=record.variants[: models + 1]))
+    (figure,) = figures
+    figure.draw_without_rendering()
+    for legend in figure.legends:
+        box = legend.get_window_extent()
+        assert figure.bbox.x0 <= box.x0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
 
 
 def test_differences_have_both_intervals_and_the_margin(tmp_path: Path) -> None:

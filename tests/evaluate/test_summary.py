@@ -61,6 +61,15 @@ def test_intervals_and_flips_have_a_table_of_their_own() -> None:
     assert lines[start + 5].split() == [*["q8", "‡", "0.9383", "to", "0.9753", "-0.0160", "to", "+0.0031", "42", "24"]]
 
 
+def test_the_thresholds_of_the_two_tables_are_told_apart() -> None:
+    told = "accuracy, FP and FN are those at the threshold 0.5, flips at "
+    notes = [line for line in summary_from_record(statistics_record()).splitlines() if line.startswith(told)]
+    frozen = statistics_record().variants[0].statistics
+    assert frozen is not None
+    assert notes == [f"{told}{frozen.operating_points[1].threshold:.4f}"]
+    assert told not in summary_from_record(statistics_record(validated=False))
+
+
 def test_the_verdict_comes_last_after_its_reasons_and_the_paths() -> None:
     done = Reported(statistics_record(), verdict_on_statistics(), (Path("report/report.md"),), ("limits are old",))
     blocks = [block.splitlines() for block in outcome_text(done).split("\n\n")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from export.command import WORKSTATION_PACKAGES, run_command
+from export.command import WORKSTATION_PACKAGES, CommandParser, run_command
 from export.errors import SignoffError
 
 if TYPE_CHECKING:
@@ -44,6 +44,20 @@ def test_mendable_errors_are_one_line_and_code_2(
     assert captured.out == ""
     assert captured.err.startswith("build-engines: error: ")
     assert told in captured.err
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--size", "x"], ["--size", "1", "--sice", "2"]])
+def test_mistyped_options_are_one_line_and_code_2(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    parser = CommandParser("build-engines", "Builds.", "example:\n  build-engines --size 1")
+    parser.add_argument("--size", type=int, required=True)
+    with pytest.raises(SystemExit) as stopped:
+        parser.parse_args(options)
+    captured = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert captured.out == ""
+    assert captured.err.startswith("build-engines: error: ")
+    assert captured.err.endswith(" (see build-engines --help)\n")
     assert captured.err.count("\n") == 1
 
 

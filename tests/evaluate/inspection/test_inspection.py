@@ -73,6 +73,7 @@ def test_what_a_checkpoint_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "fake_index: 0 if a positive logit means real",
     ):
         assert fact in told
+    assert "\nnext: " not in told
     contract = contract_from_toml(out)
     assert contract.input == InputContract(64, "stretch", "bilinear", (0.5,) * 3, (0.5,) * 3)
     out.write_text(toml_from_contract(replace(contract, head_key="classifier")), encoding="utf-8")
@@ -119,7 +120,16 @@ def test_the_exit_code_tells_whether_anything_is_left_to_decide(
     bare = [line for line in out.read_text(encoding="utf-8").splitlines() if " = " in line and " # " not in line]
     assert bare == ['head = "one-logit"', 'family = "timm"', "frames = 32"]
     assert main([str(path), "--model", str(out)]) == 0
-    assert "decide" not in capsys.readouterr().out
+    build = f"build-engines --checkpoint {path} --model {out} --calibration DATA --out RUN"
+    assert (
+        f"\nnext: decide the marked lines (--samples DATA tells which reading fits labelled faces), then {build}\n"
+        in text
+    )
+    again = capsys.readouterr().out
+    assert "decide" not in again
+    assert again.endswith(f"\nnext: {build}\n")
+    assert main([str(path)]) == 4
+    assert "\nnext: have it written by --out model.toml, then decide the marked" in capsys.readouterr().out
 
 
 def test_parts_of_an_efficientnet_are_called_so(tmp_path: Path) -> None:
@@ -228,7 +238,9 @@ def test_labelled_faces_find_the_reading(tmp_path: Path, capsys: pytest.CaptureF
     inverted = replace(TRUE, fake_index=0)
     model.write_text(toml_from_contract(inverted), encoding="utf-8")
     assert main([str(path), "--model", str(model), "--samples", str(data)]) == 4
-    assert "fake_index is probably 1" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "fake_index is probably 1" in told
+    assert "\nnext: " not in told
 
 
 def score(logits: NDArray[np.float64], name: str = "a") -> ReadingScore:

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from scipy import stats
 
-import evaluate.maps.source_maps
+import evaluate.maps.cam
 from engines.run_folder import RunFolder
 from engines.spec import read_spec
 from engines.store import ArtifactStore
@@ -69,13 +69,13 @@ def outside_maps(case: SignoffCase, weights: Path, frames: Sequence[str]) -> np.
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Images of every batch of maps that is computed."""
-    compute, batches = evaluate.maps.source_maps.class_activation_maps, []
+    compute, batches = evaluate.maps.cam.class_activation_maps, []
 
     def counting(module: torch.nn.Module, images: np.ndarray) -> CamResult:
         batches.append(len(images))
         return compute(module, images)
 
-    monkeypatch.setattr("evaluate.maps.source_maps.class_activation_maps", counting)
+    monkeypatch.setattr("evaluate.maps.cam.class_activation_maps", counting)
     return batches
 
 
@@ -224,7 +224,7 @@ def test_interrupted_maps_go_on_where_they_stopped(
     case = copied(laddered, tmp_path)
     for path in (case.out / "results/maps").iterdir():
         path.unlink()
-    compute, batches = evaluate.maps.source_maps.class_activation_maps, []
+    compute, batches = evaluate.maps.cam.class_activation_maps, []
 
     def interrupted(module: torch.nn.Module, images: np.ndarray) -> CamResult:
         if len(batches) == 1:
@@ -232,7 +232,7 @@ def test_interrupted_maps_go_on_where_they_stopped(
         batches.append(len(images))
         return compute(module, images)
 
-    monkeypatch.setattr("evaluate.maps.source_maps.class_activation_maps", interrupted)
+    monkeypatch.setattr("evaluate.maps.cam.class_activation_maps", interrupted)
     with pytest.raises(KeyboardInterrupt):
         evidence_of(case, [])
     batches.append(0)
@@ -255,7 +255,7 @@ def test_a_network_without_maps_is_shown_by_faces_and_the_reason(
     def refused(_module: torch.nn.Module, _images: np.ndarray) -> CamResult:
         raise CamError("it keeps no places apart")
 
-    monkeypatch.setattr("evaluate.maps.source_maps.class_activation_maps", refused)
+    monkeypatch.setattr("evaluate.maps.cam.class_activation_maps", refused)
     sample = record_of(laddered)["gallery"][0]["sample"]
     evidence = evidence_of(case, [sample])
     assert evidence.obstacle == "it keeps no places apart"

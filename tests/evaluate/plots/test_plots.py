@@ -14,6 +14,8 @@ from tests.evaluate.reference import ROWS, reference_record
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from matplotlib.figure import Figure
+
 
 def colours_in(path: Path) -> int:
     with Image.open(path) as image:
@@ -39,6 +41,25 @@ def test_roc_plot_shows_the_numbers_of_its_json(tmp_path: Path) -> None:
     assert plotted[0]["at_threshold"] == pytest.approx([15 / 178, 292 / 340])
     assert plotted[4]["false_positive_rates"] == list(record.variants[4].roc.false_positive_rates)
     assert plotted[4]["true_positive_rates"] == list(record.variants[4].roc.true_positive_rates)
+
+
+def test_roc_plot_enlarges_a_corner_that_holds_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr("evaluate.plots.plots.save_figure", lambda figure, _: drawn.append(figure))
+    record = reference_record()
+    variant = record.variants[0]
+    for before_corner, insets in ((0.69, 0), (0.71, 1)):
+        curve = replace(
+            variant.roc, false_positive_rates=(0.0, 0.1, 1.0), true_positive_rates=(0.0, before_corner, 1.0)
+        )
+        if not insets:  # it passes below the corner, which ends at a false-positive rate of 0.2
+            curve = replace(curve, false_positive_rates=(0.0, 0.2, 1.0))
+        write_roc_plot(tmp_path / "roc.png", replace(record, variants=(replace(variant, roc=curve),)))
+        axes = drawn[-1].axes[0]
+        assert len(axes.child_axes) == insets
+        assert axes.get_xlim() == (-0.01, 1.01)
+        for inset in axes.child_axes:
+            assert (inset.get_xlim(), inset.get_ylim()) == ((0.0, 0.2), (0.7, 1.005))
 
 
 def test_a_single_variant_without_a_baseline_can_be_plotted(tmp_path: Path) -> None:

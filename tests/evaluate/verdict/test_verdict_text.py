@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from evaluate.page.page_warnings import page_warnings
+from evaluate.sections.verdict_section import verdict_section_lines
 from evaluate.verdict.limit_text import limit_bound, limit_name, limit_value
 from evaluate.verdict.limits import Limits, LimitsFile
 from evaluate.verdict.verdict import Finding, VariantVerdict, Verdict
 from evaluate.verdict.verdict_text import (
     decision_threshold_sentence,
     domination_notes,
+    grade_meanings,
     main_reason,
     pass_caveat,
     relaxed_limits,
@@ -111,6 +113,19 @@ def test_domination_says_what_was_compared() -> None:
             assert ("latency was not compared" in notes[variant.name]) == (not variant.latency)
 
 
+def test_grades_that_do_not_explain_themselves_are_explained_where_they_occur() -> None:
+    def first_words(verdict: Verdict) -> list[str]:
+        return [meaning.partition(":")[0] for meaning in grade_meanings(verdict)]
+
+    undecided = with_grades("PASS", "INCONCLUSIVE")
+    assert first_words(with_grades("PASS", "FAIL")) == []
+    assert first_words(undecided) == ["INCONCLUSIVE"]
+    simulated = [replace(entry, simulation="a CPU" if entry.grade == "PASS" else "") for entry in undecided.variants]
+    assert first_words(replace(undecided, variants=tuple(simulated))) == ["INCONCLUSIVE", "PASS (simulated)"]
+    reference = replace(with_grades("PASS").variants[0], grade="INCONCLUSIVE")
+    assert first_words(replace(undecided, variants=(reference,))) == []
+
+
 def test_threshold_of_the_graded_decisions_is_named() -> None:
     record = page_record()
     first = record.variants[0].statistics
@@ -118,7 +133,11 @@ def test_threshold_of_the_graded_decisions_is_named() -> None:
     frozen = first.at("frozen")
     assert frozen
     said = decision_threshold_sentence(record, page_verdict(record))
-    assert said.startswith(f"Decisions were graded at the threshold {frozen.threshold:.4g}, frozen; the re-fitted")
+    told = (
+        f"Decisions were graded at the threshold {frozen.threshold:.4f}, frozen on the baseline; deploy with that one"
+    )
+    assert said == f"{told}: no limit was checked at the refitted thresholds."
+    assert said in verdict_section_lines(record, page_verdict(record))
     sizes = LimitsFile(common=Limits(max_size_mib=60.0))
     assert decision_threshold_sentence(record, page_verdict(record, sizes)) == ""
     points = [v.statistics.operating_points for v in record.variants if v.statistics]
@@ -128,7 +147,7 @@ def test_threshold_of_the_graded_decisions_is_named() -> None:
         if v.statistics
     )
     said = decision_threshold_sentence(replace(record, variants=variants), page_verdict(record))
-    assert said == "Decisions were graded at the threshold 0.5."
+    assert said == "Decisions were graded at the threshold 0.5000, because none was fitted; deploy with that one."
 
 
 def test_every_limit_has_a_name_and_a_unit() -> None:
