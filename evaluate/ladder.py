@@ -33,7 +33,7 @@ class LadderStep:
         runner: What ran it, such as `torch 2.9 (CPU)`.
         auc: AUC of the videos.
         auc_cost: AUC of the stage before minus this one's; 0.0 for the first.
-        flips: Videos whose decision at 0.5 differs from the stage before.
+        flips: Videos whose decision differs from the stage before, at the threshold of the variant's other flips.
         sqnr_db: Signal-to-noise ratio of the frames' logits against the stage before, in dB, see `logit_sqnr_db`; None
             for the first, and where no logit differs.
     """
@@ -62,7 +62,10 @@ class StageScores:
 
 
 def ladder_from_scores(
-    stages: Sequence[StageScores], aggregation: Aggregation, at_half: Sequence[FacelessVideo] = ()
+    stages: Sequence[StageScores],
+    aggregation: Aggregation,
+    at_half: Sequence[FacelessVideo] = (),
+    threshold: float = DEFAULT_THRESHOLD,
 ) -> tuple[LadderStep, ...]:
     """Compares each stage with the one before.
 
@@ -70,6 +73,7 @@ def ladder_from_scores(
         stages: From the checkpoint on.
         aggregation: What makes a video's score of its frames'; see `evaluate.aggregation`.
         at_half: Videos without a face, which every stage scores 0.5.
+        threshold: A score of at least this is called fake.
 
     Raises:
         DataError: There is no stage, two stages are not of the same frames and labels, or a class is missing.
@@ -88,7 +92,7 @@ def ladder_from_scores(
         else:
             _require_same_frames(stages[0], scores)
             earlier, earlier_logits = before
-            flips = (videos.scores >= DEFAULT_THRESHOLD) != (earlier.scores >= DEFAULT_THRESHOLD)
+            flips = (videos.scores >= threshold) != (earlier.scores >= threshold)
             steps.append(
                 LadderStep(
                     stage=scores.stage,

@@ -8,6 +8,7 @@ from engines.backend import backend_from_name
 from evaluate.ladder import StageScores, ladder_from_scores
 from evaluate.ladder_frames import ONNXRUNTIME, graph_frames, torch_frames
 from evaluate.maps.source_models import source_weights
+from evaluate.metrics import DEFAULT_THRESHOLD
 from evaluate.scoring.engine_files import is_built_from
 from evaluate.scoring.frame_files import FRAMES_KIND
 from evaluate.scoring.score_files import read_frame_scores
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from evaluate.evaluated import EvaluatedVariant
+    from evaluate.evaluated_run import EvaluatedRun
     from evaluate.ladder import LadderStep, Stage
     from evaluate.scoring.session import Session
     from export.sidecar import Artifact
 
 
-def ladder_of_variants(session: Session, evaluated: Sequence[EvaluatedVariant]) -> Mapping[str, tuple[LadderStep, ...]]:
+def ladder_of_variants(session: Session, run: EvaluatedRun) -> Mapping[str, tuple[LadderStep, ...]]:
     """Scores the test set by every stage that has no scores yet, and compares each with the one before.
 
     Stages that variants share are scored once. Where the backend is ONNX Runtime on the CPU, the engine is the graph
@@ -33,7 +35,7 @@ def ladder_of_variants(session: Session, evaluated: Sequence[EvaluatedVariant]) 
 
     Args:
         session: Run folder, test set and backend.
-        evaluated: The variants, scored on the same images.
+        run: The variants, scored on the same images, and the thresholds that decide.
 
     Returns:
         Name of a variant -> its stages in order: checkpoint, pruned (of a pruned variant), ONNX, graph (unless it is
@@ -44,11 +46,14 @@ def ladder_of_variants(session: Session, evaluated: Sequence[EvaluatedVariant]) 
         BackendError: ONNX Runtime is not installed, or refuses a graph.
         SignoffError: An image does not decode here.
     """
-    stages = _Stages(session, evaluated)
-    return {
-        entry.scored.variant.name: ladder_from_scores(stages.of(entry), session.aggregation, session.at_half)
-        for entry in evaluated
-    }
+    stages = _Stages(session, run.variants)
+    ladders = {}
+    for entry in run.variants:
+        name = entry.scored.variant.name
+        point = run.statistics[name].deciding
+        threshold = DEFAULT_THRESHOLD if point is None else point.threshold
+        ladders[name] = ladder_from_scores(stages.of(entry), run.aggregation, session.at_half, threshold)
+    return ladders
 
 
 class _Stages:

@@ -56,7 +56,7 @@ def evaluate_engines(request: EvaluationRequest, announce: Callable[[str], None]
         alike = lookalikes(session)
         measured = stored_engines(session) if request.from_scores else measured_engines(session)
         run = evaluated_run(session, evaluated_variants(session, measured))
-        ladders = ladder_of_variants(session, run.variants) if request.ladder else {}
+        ladders = ladder_of_variants(session, run) if request.ladder else {}
         evidence = visual_evidence(session, run.variants, _gallery(run.variants))
         record = _with_evidence(
             report_record(session, run, evidence.explanation, with_unchecked(alike, session, run.validation)),

@@ -148,6 +148,11 @@ class VariantStatistics:
         """Returns the operating point of a threshold of this origin, if there is one."""
         return next((point for point in self.operating_points if point.origin == origin), None)
 
+    @property
+    def deciding(self) -> OperatingPoint | None:
+        """The operating point that flips and limits are about: at the frozen threshold, or at 0.5 without one."""
+        return self.at("frozen") or self.at("default")
+
 
 @dataclass(frozen=True)
 class ReportSample:

@@ -33,6 +33,7 @@ from evaluate.page.mask_agreement import mask_agreements
 from evaluate.page.page_warnings import PARTIAL_DATA, page_warnings
 from evaluate.page.variant_row import frozen_threshold, variant_table
 from evaluate.sections.cam_section import agreements
+from evaluate.sections.ladder_section import ladder_threshold
 from evaluate.sections.slice_section import worst_slices
 from evaluate.sections.visual_analysis import MEANING
 from evaluate.verdict.limit_text import limit_bound, limit_name, limit_value
@@ -143,6 +144,7 @@ def _environment() -> Environment:
         "limit_value": limit_value,
         "lookalike_lines": lookalike_lines,
         "main_reason": main_reason,
+        "ladder_threshold": ladder_threshold,
         "mask_agreements": mask_agreements,
         "page_warnings": page_warnings,
         "pass_caveat": pass_caveat,

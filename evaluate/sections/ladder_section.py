@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evaluate.metrics import DEFAULT_THRESHOLD
 from evaluate.number_text import decibel_text, diff_text
 from evaluate.sections.markdown_table import escaped, image_link, markdown_table
 
@@ -30,8 +31,8 @@ def ladder_lines(record: ReportRecord, number: int) -> list[str]:
         "",
         "All stages score the same videos. Checkpoint: the dense PyTorch model; pruned: the pruned one; ONNX: its "
         "FP32 export; graph: the variant's own graph, FP16 or INT8, by ONNX Runtime; engine: what is signed off, "
-        "which is the graph itself with ONNX Runtime. Change, flips (decisions at 0.5) and SQNR are against the "
-        "stage before.",
+        "which is the graph itself with ONNX Runtime. Change, flips (other decisions at the threshold "
+        f"{ladder_threshold(record):.4g}) and SQNR are against the stage before.",
         "",
         *(costs or ["No stage costs any AUC worth printing."]),
         "",
@@ -43,6 +44,12 @@ def ladder_lines(record: ReportRecord, number: int) -> list[str]:
 def with_ladder(record: ReportRecord) -> list[VariantResult]:
     """Returns the variants whose stages were scored."""
     return [variant for variant in record.variants if variant.ladder]
+
+
+def ladder_threshold(record: ReportRecord) -> float:
+    """Returns the threshold of the ladders' flips, which is the same for all variants of a report."""
+    points = (variant.statistics.deciding for variant in with_ladder(record) if variant.statistics)
+    return next((point.threshold for point in points if point), DEFAULT_THRESHOLD)
 
 
 def _row(variant: VariantResult, step: LadderStep, is_first: bool) -> list[str]:

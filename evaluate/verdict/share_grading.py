@@ -34,9 +34,8 @@ def share_finding(limit: str, allowed: float, variant: VariantResult, evidence: 
 
 
 def deciding_point(variant: VariantResult) -> OperatingPoint | None:
-    """Returns the operating point that limits are about: at the frozen threshold, or at 0.5 without one."""
-    statistics = variant.statistics
-    return (statistics.at("frozen") or statistics.at("default")) if statistics else None
+    """Returns the operating point that limits are about, if the variant has statistics."""
+    return variant.statistics.deciding if variant.statistics else None
 
 
 def videos_that_decide(share: float, allowed: float, confidence: float) -> int | None:

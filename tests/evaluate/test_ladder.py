@@ -30,8 +30,8 @@ def stage(name: str, logits: np.ndarray, order: np.ndarray | None = None) -> Sta
     return StageScores(name, f"runner of {name}", tuple(frames))  # type: ignore[arg-type]
 
 
-def ladder_from_scores(stages: list[StageScores]) -> tuple[LadderStep, ...]:
-    return ladder_by(stages, "mean-probability")
+def ladder_from_scores(stages: list[StageScores], threshold: float = 0.5) -> tuple[LadderStep, ...]:
+    return ladder_by(stages, "mean-probability", threshold=threshold)
 
 
 def drawn_logits(seed: int) -> list[np.ndarray]:
@@ -40,12 +40,14 @@ def drawn_logits(seed: int) -> list[np.ndarray]:
     return [first, *(first + scale * rng.normal(size=first.shape) for scale in (0.4, 0.01, 0.8, 0.2))]
 
 
+@pytest.mark.parametrize("threshold", [0.5, 0.62])
 @pytest.mark.parametrize("seed", [1, FRESH])
-def test_figures_are_those_of_scikit_learn(seed: int) -> None:
+def test_figures_are_those_of_scikit_learn(seed: int, threshold: float) -> None:
     logits = drawn_logits(seed)
     order = np.random.default_rng(seed).permutation(VIDEOS * FRAMES)
     steps = ladder_from_scores(
-        [stage(name, each, order if name == "ONNX" else None) for name, each in zip(STAGES, logits, strict=True)]
+        [stage(name, each, order if name == "ONNX" else None) for name, each in zip(STAGES, logits, strict=True)],
+        threshold,
     )
     assert [step.stage for step in steps] == list(STAGES)
     assert steps[2].runner == "runner of ONNX"
@@ -55,7 +57,7 @@ def test_figures_are_those_of_scikit_learn(seed: int) -> None:
         before = max(index - 1, 0)
         assert step.auc == pytest.approx(aucs[index], abs=1e-12)
         assert step.auc_cost == pytest.approx(aucs[before] - aucs[index], abs=1e-12)
-        assert step.flips == int(np.sum((scores[index] >= 0.5) != (scores[before] >= 0.5)))
+        assert step.flips == int(np.sum((scores[index] >= threshold) != (scores[before] >= threshold)))
     assert sum(step.auc_cost for step in steps) == pytest.approx(aucs[0] - aucs[-1])
 
 

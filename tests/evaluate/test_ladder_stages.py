@@ -68,7 +68,7 @@ class Outside:
         session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
         return session.run(None, {session.get_inputs()[0].name: self._images})[0].astype(np.float64).ravel()
 
-    def steps(self, logits: list[np.ndarray]) -> list[tuple[float, float, int, float | None]]:
+    def steps(self, logits: list[np.ndarray], threshold: float) -> list[tuple[float, float, int, float | None]]:
         """Returns AUC, cost, flips and SQNR of stages, by loops."""
         names = sorted(set(self.videos))
         labels = [bool(self.is_fake[self.videos.index(name)]) for name in names]
@@ -80,7 +80,7 @@ class Outside:
             if index == 0:
                 found.append((auc, 0.0, 0, None))
                 continue
-            flips = sum((a >= 0.5) != (b >= 0.5) for a, b in zip(scores[-2], scores[-1], strict=True))
+            flips = sum((a >= threshold) != (b >= threshold) for a, b in zip(scores[-2], scores[-1], strict=True))
             before = logits[index - 1]
             centred = before - np.where(self.is_fake, before[self.is_fake].mean(), before[~self.is_fake].mean())
             noise = float(np.mean((each - before) ** 2))
@@ -108,8 +108,10 @@ def test_ladders_are_those_of_torch_and_onnx_runtime_by_themselves(laddered: Sig
         "q16": ["checkpoint", "ONNX", "graph"],
         "q16-p50": ["checkpoint", "pruned", "ONNX", "graph"],
     }
+    record = json.loads((out / "report/report.json").read_text(encoding="utf-8"))
+    drift = next(variant["statistics"]["drift"] for variant in record["variants"] if variant["name"] == "q16-p50")
     for name, logits in expected.items():
-        for step, (auc, cost, flips, sqnr) in zip(found[name], outside.steps(logits), strict=True):
+        for step, (auc, cost, flips, sqnr) in zip(found[name], outside.steps(logits, drift["threshold"]), strict=True):
             assert step["auc"] == pytest.approx(auc, abs=1e-9)
             assert step["auc_cost"] == pytest.approx(cost, abs=1e-9)
             assert step["flips"] == flips

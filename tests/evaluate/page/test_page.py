@@ -257,7 +257,7 @@ def test_thresholds_of_counts_are_named(tmp_path: Path) -> None:
     assert "Flips and false alarms are counted at 0.5237, the threshold frozen on the validation set." in shown
     assert "Broken, repaired and McNemar's p are those at 0.5237, the frozen threshold, wherever" in shown
     assert "Missed fakes and false alarms are those at 0.5237, wherever" in shown
-    assert "Change, flips (decisions at 0.5) and SQNR are against the stage before." in shown
+    assert "Change, flips (other decisions at the threshold 0.5237) and SQNR are against the stage before." in shown
 
 
 def test_ladder_and_maps_are_told_as_in_the_text_report(tmp_path: Path) -> None:
