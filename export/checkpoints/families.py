@@ -14,7 +14,7 @@ import timm
 from export.checkpoints.efficientnet_sizes import EFFICIENTNET_SIZES
 from export.checkpoints.static_padding import fix_padding, unpadded
 from export.contract import Family
-from export.image_size import image_size_options, misfit
+from export.image_size import SIZE_ERRORS, image_size_options, misfit
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,10 +68,11 @@ def network_of_family(contract: ModelContract, outputs: int) -> nn.Module:
         options = image_size_options(contract.architecture, contract.input.size)
         try:
             return _created(contract.architecture, outputs, **options)
-        except (AssertionError, TypeError, ValueError) as error:
+        except SIZE_ERRORS as error:
             if not options:
                 raise
-            raise misfit(contract.architecture, contract.input.size, error) from error
+            own = timm.get_pretrained_cfg(contract.architecture).input_size[-1]
+            raise misfit(contract.architecture, contract.input.size, own, error) from error
     size = contract.architecture[-2:]
     if contract.family == "torchvision":
         epsilon = _TENSORFLOW_EPSILON if size in _TORCHVISION_SIZES_OF_TENSORFLOW else _TORCH_EPSILON
