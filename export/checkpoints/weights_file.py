@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from export.checkpoints.file_kind import FileKind, kind_of_file
+from export.checkpoints.pickle_protocol import understood_by_torch
 from export.checkpoints.pickled_code import advice_on_pickle
 from export.checkpoints.wrappers import unwrapped
 from export.errors import CheckpointError
@@ -54,8 +55,12 @@ def _plain_dict(*_: Any) -> dict[Any, Any]:
 
 
 # How NumPy pickles its numbers and arrays; its modules were renamed in version 2.
-_NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
-_NUMPY_FUNCTIONS = {"scalar": np.float64(0).__reduce__()[0], "_reconstruct": np.zeros(1).__reduce__()[0]}
+_NUMPY_MODULES = ("numpy.core", "numpy._core")
+_NUMPY_FUNCTIONS = {
+    "multiarray.scalar": np.float64(0).__reduce__()[0],
+    "multiarray._reconstruct": np.zeros(1).__reduce__()[0],
+    "numeric._frombuffer": np.zeros(1).__reduce_ex__(5)[0],
+}
 # What scripts save beside the weights and what does nothing but hold values: settings, scores, paths.
 _HARMLESS: tuple[Any, ...] = (
     argparse.Namespace,
@@ -149,8 +154,8 @@ def _load(path: Path, kind: FileKind) -> Any:
             if kind == "safetensors":
                 return load_file(path)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about pickle protocols, which no user can choose afterwards
-                return torch.load(path, map_location="cpu", weights_only=True)
+                warnings.simplefilter("ignore")  # about types of storages, which nobody can choose afterwards
+                return torch.load(understood_by_torch(path), map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             reason = " ".join(str(error).split())
             if any(told in reason for told in _OBJECTS_REFUSED):

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pathlib
+import pickle
 import tarfile
 import zipfile
 from collections import OrderedDict, defaultdict
@@ -79,12 +80,15 @@ def scripts_of_projects(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
-def test_weights_are_found_in_what_scripts_save(is_zip: bool, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_weights_are_found_in_what_scripts_save(
+    is_zip: bool, protocol: int, state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
     wrappers = {}
     for name, saved in scripts_of_projects(state).items():
         path = tmp_path / name  # some projects give no extension
-        torch.save(saved, path, _use_new_zipfile_serialization=is_zip)
+        torch.save(saved, path, pickle_protocol=protocol, _use_new_zipfile_serialization=is_zip)
         stored = weights_from_file(path)
         assert stored.kind == ("PyTorch zip" if is_zip else "PyTorch pickle")
         assert list(stored.tensors) == list(state), name
@@ -237,7 +241,7 @@ class Call:
         return self._call
 
 
-@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
 def test_malicious_pickles_are_named_and_not_run(
     is_zip: bool, protocol: int, state: dict[str, torch.Tensor], tmp_path: Path
@@ -274,8 +278,10 @@ class Settings:
     """A class of somebody's training script."""
 
 
-def test_objects_beside_weights_are_named(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
-    torch.save({"state_dict": state, "config": Settings()}, tmp_path / "a.pth")
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_objects_beside_weights_are_named(protocol: int, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    beside = {"config": Settings(), "dtype": torch.float16, "date": dt.date(2020, 1, 1)}
+    torch.save({"state_dict": state, **beside}, tmp_path / "a.pth", pickle_protocol=protocol)
     with pytest.raises(
         CheckpointError, match=r"\(tests.export.checkpoints.test_weights_file.Settings\).*save model.state_dict\(\)"
     ):
@@ -357,12 +363,16 @@ def test_safetensors_that_are_cut_off_say_how_much_is_missing(state: dict[str, t
         weights_from_file(path)
 
 
+@pytest.mark.parametrize("protocol", [2, 5])
 @pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
-def test_damage_never_ends_in_a_traceback(is_zip: bool, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_damage_never_ends_in_a_traceback(
+    is_zip: bool, protocol: int, state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
     path = tmp_path / "a.pth"
     torch.save(
         {"state_dict": state, "args": argparse.Namespace(lr=np.float64(0.1))},
         path,
+        pickle_protocol=protocol,
         _use_new_zipfile_serialization=is_zip,
     )
     whole = np.frombuffer(path.read_bytes(), np.uint8)
