@@ -1,6 +1,7 @@
 """Names of an EfficientNet's tensors: EfficientNet-PyTorch's and torchvision's become timm's.
 
 `_bn1`, `bn1` and `bn2` are other layers at the top, in the first stage, whose blocks do not expand, and in later ones.
+Version 2 has blocks of another kind in front, whose depthwise convolution is fused with what expands.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import timm
 import torch
 
-from export.checkpoints.efficientnet_sizes import EFFICIENTNET_SIZES
+from export.checkpoints.efficientnet_sizes import EFFICIENTNET_SIZES, EFFICIENTNET_V2_SIZES
 from export.checkpoints.families import architectures_of_family
 from export.errors import CheckpointError
 
@@ -27,8 +28,8 @@ Naming = Literal["timm", "efficientnet-pytorch", "torchvision"]
 _STEMS: dict[Naming, tuple[str, str]] = {
     "timm": ("conv_stem.weight", "blocks.0.0."),
     "efficientnet-pytorch": ("_conv_stem.weight", "_blocks.0."),
-    # ConvNeXt, Swin and MobileNet have no such block; the first of EfficientNetV2 has no squeeze-and-excitation.
-    "torchvision": ("features.0.0.weight", "features.1.0.block.1.fc"),
+    # The batch norm of a block, which ConvNeXt, Swin and MobileNet do not have there.
+    "torchvision": ("features.0.0.weight", "features.1.0.block.0.1."),
 }
 _TOP: dict[Naming, dict[str, str]] = {
     "timm": {name: name for name in ("conv_stem", "bn1", "blocks", "conv_head", "bn2", "norm_head")},
@@ -36,8 +37,8 @@ _TOP: dict[Naming, dict[str, str]] = {
     "torchvision": {
         "features.0.0": "conv_stem",
         "features.0.1": "bn1",
-        "features.8.0": "conv_head",
-        "features.8.1": "bn2",
+        "head.0": "conv_head",
+        "head.1": "bn2",
     },
 }
 _FIRST_STAGE: dict[Naming, dict[str, str]] = {
@@ -80,6 +81,10 @@ _LATER_STAGES: dict[Naming, dict[str, str]] = {
         "3.1": "bn3",
     },
 }
+_FUSED: dict[Naming, dict[str, str]] = {
+    "torchvision": {"0.0": "conv_exp", "0.1": "bn1", "1.0": "conv_pwl", "1.1": "bn2"}
+}
+_FUSED_WITHOUT_EXPANSION: dict[Naming, dict[str, str]] = {"torchvision": {"0.0": "conv", "0.1": "bn1"}}
 # No leading zero, with which two keys would be the same number, and no number too long for int().
 _NUMBER = "(0|[1-9][0-9]{0,3})"
 
@@ -128,7 +133,8 @@ def timm_named(weights: Mapping[str, torch.Tensor], backbone: Backbone) -> dict[
     if backbone.naming == "timm":
         return {key: value for key, value in own.items() if key.partition(".")[0] in _TOP["timm"]}
     if backbone.naming == "torchvision":
-        places = {key: _place_in_torchvision(key) for key in own if key.startswith("features.")}
+        layers = _layers_in_torchvision(own)
+        places = {key: _place_in_torchvision(key, layers) for key in own if key.startswith("features.")}
     else:
         starts = tuple(f"{name}." for name in (*_TOP[backbone.naming], "_blocks"))
         stages = _stages_of_blocks(own, backbone)
@@ -156,29 +162,63 @@ def architectures_of(tensors: Mapping[str, torch.Tensor], backbone: Backbone) ->
     ]
     if backbone.naming == "timm":
         return tuple(f"{start}efficientnet_{size}" for size in sizes for start in ("", "tf_"))
-    return tuple(name for name in architectures_of_family(backbone.naming) if name[-2:] in sizes)
+    sizes += [
+        f"v2_{size}"
+        for size, scaling in EFFICIENTNET_V2_SIZES.items()
+        if blocks == scaling.blocks and _fit(tensors, _shapes_of(f"efficientnetv2_{size}"))
+    ]
+    names = architectures_of_family(backbone.naming)
+    return tuple(name for name in names if re.split("[-_]", name, maxsplit=1)[1] in sizes)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a tensor stands: stage and block, both None outside of blocks, then the layer and the tensor of it."""
+    """Where a tensor stands: stage and block, both None outside of blocks, then the layer and the tensor of it.
+
+    Layers have the names that they have in blocks of that kind.
+    """
 
     stage: int | None
     block: int | None
     layer: str
     tensor: str
+    layers: Mapping[Naming, Mapping[str, str]]
 
 
 def _place_in_efficientnet_pytorch(key: str, stages: Mapping[int, tuple[int, int]]) -> _Place:
     path, _, tensor = key.rpartition(".")
     match = re.fullmatch(rf"_blocks\.{_NUMBER}\.(.+)", path)
-    return _Place(*stages[int(match[1])], match[2], tensor) if match else _Place(None, None, path, tensor)
+    if not match:
+        return _Place(None, None, path, tensor, _TOP)
+    stage, block = stages[int(match[1])]
+    return _Place(stage, block, match[2], tensor, _FIRST_STAGE if stage == 0 else _LATER_STAGES)
 
 
-def _place_in_torchvision(key: str) -> _Place:
+def _place_in_torchvision(key: str, layers: Mapping[int, Mapping[Naming, Mapping[str, str]]]) -> _Place:
     path, _, tensor = key.rpartition(".")
     match = re.fullmatch(rf"features\.([1-7])\.{_NUMBER}\.block\.(.+)", path)
-    return _Place(int(match[1]) - 1, int(match[2]), match[3], tensor) if match else _Place(None, None, path, tensor)
+    if match and int(match[1]) in layers:
+        return _Place(int(match[1]) - 1, int(match[2]), match[3], tensor, layers[int(match[1])])
+    head = f"features.{max(layers, default=0) + 1}."
+    return _Place(None, None, f"head.{path.removeprefix(head)}" if path.startswith(head) else path, tensor, _TOP)
+
+
+def _layers_in_torchvision(weights: Mapping[str, torch.Tensor]) -> dict[int, Mapping[Naming, Mapping[str, str]]]:
+    """Returns the names of layers in each stage's blocks: fused ones have no squeeze-and-excitation."""
+    found: dict[int, set[str]] = {}
+    for key in weights:
+        if match := re.match(rf"features\.([1-7])\.{_NUMBER}\.block\.([0-3]\.\w+)\.", key):
+            found.setdefault(int(match[1]), set()).add(match[3])
+    return {
+        stage: _LATER_STAGES
+        if "2.fc1" in layers
+        else _FIRST_STAGE
+        if "1.fc1" in layers
+        else _FUSED
+        if "1.0" in layers
+        else _FUSED_WITHOUT_EXPANSION
+        for stage, layers in found.items()
+    }
 
 
 def _stages_of_blocks(weights: Mapping[str, torch.Tensor], backbone: Backbone) -> dict[int, tuple[int, int]]:
@@ -203,8 +243,7 @@ def _stages_of_blocks(weights: Mapping[str, torch.Tensor], backbone: Backbone) -
 
 
 def _timm_name(key: str, place: _Place, backbone: Backbone) -> str:
-    layers = _TOP if place.stage is None else _FIRST_STAGE if place.stage == 0 else _LATER_STAGES
-    layer = layers[backbone.naming].get(place.layer)
+    layer = place.layers[backbone.naming].get(place.layer)
     if layer is None:
         raise CheckpointError(
             f"{backbone.prefix}{key} is no tensor of an EfficientNet as {backbone.naming} names them; expected the "

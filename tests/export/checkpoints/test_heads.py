@@ -8,7 +8,7 @@ import timm
 import torch
 from efficientnet_pytorch import EfficientNet
 from torch import nn
-from torchvision.models import efficientnet_b0
+from torchvision.models import efficientnet_b0, resnet18
 
 from export.checkpoint import canonical_contract, detector_from_checkpoint
 from export.checkpoints.head import classifier_of
@@ -382,6 +382,28 @@ def test_other_networks_of_timm(architecture: str, tmp_path: Path) -> None:
     with torch.inference_mode():
         wanted = fake_logit(module(images(1, size)))
         torch.testing.assert_close(detector.module(images(1, size))[:, 0].double(), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [64, 101])
+def test_a_resnet_of_torchvision_is_timms(size: int, tmp_path: Path) -> None:
+    module = randomized(resnet18(num_classes=2), FRESH).double()
+    detector = detector_from_checkpoint(
+        saved(module, tmp_path / "a.pth"), contract_for_tests("resnet18", size, head="two-logits")
+    )
+    with torch.inference_mode():
+        wanted = fake_logit(module(images(1, size).double()))
+        given = detector.module.double()(images(1, size).double())[:, 0]
+        torch.testing.assert_close(given, wanted, rtol=1e-6, atol=1e-6 * float(wanted.abs().max()))
+
+
+@pytest.mark.parametrize("architecture", ["convnext_tiny", "efficientnet_b0"])
+def test_networks_of_torchvision_that_are_not_mapped_are_named(architecture: str, tmp_path: Path) -> None:
+    state = {
+        "model.features.1.0.layer_scale": torch.ones(96, 1, 1),
+        "model.features.0.0.weight": torch.ones(96, 3, 4, 4),
+    }
+    with pytest.raises(CheckpointError, match=r"torchvision's ConvNeXt, which .* such as convnext_tiny"):
+        detector_from_checkpoint(saved(state, tmp_path / "a.pth"), contract_for_tests(architecture))
 
 
 @pytest.mark.parametrize(("held", "declared"), [("b1", "b0"), ("b0", "b1")])
