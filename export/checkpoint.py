@@ -129,8 +129,15 @@ def _require_heads(
     raise CheckpointError(
         f"none of the {len(rest)} tensors beside the backbone{some(rest)} are those of a linear layer that reads its "
         f"{features} features; expected an nn.Linear, or an nn.Sequential that begins with one; save the detector so, "
-        "without weight norm and the like"
+        "without weight norm and the like" + _advice_on_convolutions(rest)
     )
+
+
+def _advice_on_convolutions(rest: Mapping[str, torch.Tensor]) -> str:
+    of_points = [name for name, value in rest.items() if value.ndim == 4 and value.shape[2:] == (1, 1)]
+    if not of_points:
+        return ""
+    return f"; a 1 x 1 convolution of averaged features is one, if its weight{some(of_points, 1)} is saved flattened"
 
 
 def _notes(

@@ -266,7 +266,7 @@ CHOICES: dict[str, tuple[dict[str, tuple[int, int]], dict[str, Any], str]] = {
     "another of five first": ({"method": (5, 256), "fc": (1, 256)}, {}, 'such as head_key = "fc"'),
     "none": ({}, {}, "holds a backbone without a classifier"),
     "of other features": ({"fc": (1, 100)}, {}, r"none of the 1 tensors .* \(fc.weight\) .* reads its 256 features"),
-    "layers apart": ({"fc1": (8, 256), "fc2": (1, 8)}, {}, r"fc2 \(8 -> 1\) may read .* fc1 .* one nn.Sequential"),
+    "layers apart": ({"fc1": (8, 256), "fc2": (1, 8)}, {}, r"fc2 \(8 -> 1\) .* fc1 to head.0 and fc2 to head.2"),
     "layers apart, named": ({"fc1": (8, 256), "fc2": (1, 8)}, {"head_key": "fc1"}, "may read what fc1"),
     "after ImageNet": ({"net.classifier": (1000, 256), "fc": (1, 1000)}, {}, r"fc \(1000 -> 1\) may read"),
     "of one width": ({"net.classifier": (256, 256), "out": (1, 256)}, {}, 'may read .*, declare head_key = "out"'),
@@ -283,6 +283,26 @@ def test_what_is_no_choice_is_refused(case: str, tmp_path: Path) -> None:
     heads, changes, told = CHOICES[case]
     with pytest.raises(CheckpointError, match=told):
         detector_from_checkpoint(saved(with_heads(heads), tmp_path / "a.pth"), contract_for_tests(**changes))
+
+
+def test_advice_on_layers_apart_and_on_convolutions_is_good(tmp_path: Path) -> None:
+    """What the messages say loads, and computes what the original does."""
+    module = randomized(Wrapped(tiny(), "net", nn.Sequential(nn.Linear(256, 8), nn.ReLU(), nn.Linear(8, 1)), "head"), 1)
+    state = module.state_dict()
+    apart = {key.replace("head.0.", "fc1.").replace("head.2.", "fc2."): value for key, value in state.items()}
+    with pytest.raises(CheckpointError, match=r"such as fc1 to head.0 and fc2 to head.2, and list"):
+        detector_from_checkpoint(saved(apart, tmp_path / "a.pth"), contract_for_tests())
+    renamed = {key.replace("fc1.", "head.0.").replace("fc2.", "head.2."): value for key, value in apart.items()}
+    contract = contract_for_tests(head_layers=("linear", "relu", "linear"))
+    assert_same(saved(renamed, tmp_path / "a.pth"), module, contract, FRESH)
+
+    module = randomized(Wrapped(tiny(), "net", nn.Linear(256, 1), "fc"), 1)
+    state = module.state_dict()
+    convolution = {**state, "fc.weight": state["fc.weight"][:, :, None, None]}
+    with pytest.raises(CheckpointError, match=r"1 x 1 convolution .* its weight \(fc.weight\) is saved flattened"):
+        detector_from_checkpoint(saved(convolution, tmp_path / "a.pth"), contract_for_tests())
+    flattened = {**convolution, "fc.weight": convolution["fc.weight"].flatten(1)}
+    assert_same(saved(flattened, tmp_path / "a.pth"), module, contract_for_tests(), FRESH)
 
 
 @pytest.mark.parametrize("key", ["fc", "aux"])
