@@ -10,19 +10,20 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import timm
 import torch
 
 from export.checkpoints.efficientnet_sizes import EFFICIENTNET_SIZES, EFFICIENTNET_V2_SIZES
 from export.checkpoints.families import architectures_of_family
+from export.checkpoints.layer_names import FIRST_STAGE, LATER_STAGES, TOP, layers_in_torchvision
 from export.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Naming = Literal["timm", "efficientnet-pytorch", "torchvision"]
+    from export.checkpoints.layer_names import LayerNames, Naming
 
 # Weight of the stem -> start of a key that a network of another kind with a stem of this name does not have.
 _STEMS: dict[Naming, tuple[str, str]] = {
@@ -31,60 +32,6 @@ _STEMS: dict[Naming, tuple[str, str]] = {
     # The batch norm of a block, which ConvNeXt, Swin and MobileNet do not have there.
     "torchvision": ("features.0.0.weight", "features.1.0.block.0.1."),
 }
-_TOP: dict[Naming, dict[str, str]] = {
-    "timm": {name: name for name in ("conv_stem", "bn1", "blocks", "conv_head", "bn2", "norm_head")},
-    "efficientnet-pytorch": {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"},
-    "torchvision": {
-        "features.0.0": "conv_stem",
-        "features.0.1": "bn1",
-        "head.0": "conv_head",
-        "head.1": "bn2",
-    },
-}
-_FIRST_STAGE: dict[Naming, dict[str, str]] = {
-    "efficientnet-pytorch": {
-        "_depthwise_conv": "conv_dw",
-        "_bn1": "bn1",
-        "_se_reduce": "se.conv_reduce",
-        "_se_expand": "se.conv_expand",
-        "_project_conv": "conv_pw",
-        "_bn2": "bn2",
-    },
-    "torchvision": {
-        "0.0": "conv_dw",
-        "0.1": "bn1",
-        "1.fc1": "se.conv_reduce",
-        "1.fc2": "se.conv_expand",
-        "2.0": "conv_pw",
-        "2.1": "bn2",
-    },
-}
-_LATER_STAGES: dict[Naming, dict[str, str]] = {
-    "efficientnet-pytorch": {
-        "_expand_conv": "conv_pw",
-        "_bn0": "bn1",
-        "_depthwise_conv": "conv_dw",
-        "_bn1": "bn2",
-        "_se_reduce": "se.conv_reduce",
-        "_se_expand": "se.conv_expand",
-        "_project_conv": "conv_pwl",
-        "_bn2": "bn3",
-    },
-    "torchvision": {
-        "0.0": "conv_pw",
-        "0.1": "bn1",
-        "1.0": "conv_dw",
-        "1.1": "bn2",
-        "2.fc1": "se.conv_reduce",
-        "2.fc2": "se.conv_expand",
-        "3.0": "conv_pwl",
-        "3.1": "bn3",
-    },
-}
-_FUSED: dict[Naming, dict[str, str]] = {
-    "torchvision": {"0.0": "conv_exp", "0.1": "bn1", "1.0": "conv_pwl", "1.1": "bn2"}
-}
-_FUSED_WITHOUT_EXPANSION: dict[Naming, dict[str, str]] = {"torchvision": {"0.0": "conv", "0.1": "bn1"}}
 # No leading zero, with which two keys would be the same number, and no number too long for int().
 _NUMBER = "(0|[1-9][0-9]{0,3})"
 
@@ -131,12 +78,12 @@ def timm_named(weights: Mapping[str, torch.Tensor], backbone: Backbone) -> dict[
         key.removeprefix(backbone.prefix): value for key, value in weights.items() if key.startswith(backbone.prefix)
     }
     if backbone.naming == "timm":
-        return {key: value for key, value in own.items() if key.partition(".")[0] in _TOP["timm"]}
+        return {key: value for key, value in own.items() if key.partition(".")[0] in TOP["timm"]}
     if backbone.naming == "torchvision":
-        layers = _layers_in_torchvision(own)
+        layers = layers_in_torchvision(own)
         places = {key: _place_in_torchvision(key, layers) for key in own if key.startswith("features.")}
     else:
-        starts = tuple(f"{name}." for name in (*_TOP[backbone.naming], "_blocks"))
+        starts = tuple(f"{name}." for name in (*TOP[backbone.naming], "_blocks"))
         stages = _stages_of_blocks(own, backbone)
         places = {key: _place_in_efficientnet_pytorch(key, stages) for key in own if key.startswith(starts)}
     return {_timm_name(key, place, backbone): own[key] for key, place in places.items()}
@@ -182,43 +129,25 @@ class _Place:
     block: int | None
     layer: str
     tensor: str
-    layers: Mapping[Naming, Mapping[str, str]]
+    layers: LayerNames
 
 
 def _place_in_efficientnet_pytorch(key: str, stages: Mapping[int, tuple[int, int]]) -> _Place:
     path, _, tensor = key.rpartition(".")
     match = re.fullmatch(rf"_blocks\.{_NUMBER}\.(.+)", path)
     if not match:
-        return _Place(None, None, path, tensor, _TOP)
+        return _Place(None, None, path, tensor, TOP)
     stage, block = stages[int(match[1])]
-    return _Place(stage, block, match[2], tensor, _FIRST_STAGE if stage == 0 else _LATER_STAGES)
+    return _Place(stage, block, match[2], tensor, FIRST_STAGE if stage == 0 else LATER_STAGES)
 
 
-def _place_in_torchvision(key: str, layers: Mapping[int, Mapping[Naming, Mapping[str, str]]]) -> _Place:
+def _place_in_torchvision(key: str, layers: Mapping[int, LayerNames]) -> _Place:
     path, _, tensor = key.rpartition(".")
     match = re.fullmatch(rf"features\.([1-7])\.{_NUMBER}\.block\.(.+)", path)
     if match and int(match[1]) in layers:
         return _Place(int(match[1]) - 1, int(match[2]), match[3], tensor, layers[int(match[1])])
     head = f"features.{max(layers, default=0) + 1}."
-    return _Place(None, None, f"head.{path.removeprefix(head)}" if path.startswith(head) else path, tensor, _TOP)
-
-
-def _layers_in_torchvision(weights: Mapping[str, torch.Tensor]) -> dict[int, Mapping[Naming, Mapping[str, str]]]:
-    """Returns the names of layers in each stage's blocks: fused ones have no squeeze-and-excitation."""
-    found: dict[int, set[str]] = {}
-    for key in weights:
-        if match := re.match(rf"features\.([1-7])\.{_NUMBER}\.block\.([0-3]\.\w+)\.", key):
-            found.setdefault(int(match[1]), set()).add(match[3])
-    return {
-        stage: _LATER_STAGES
-        if "2.fc1" in layers
-        else _FIRST_STAGE
-        if "1.fc1" in layers
-        else _FUSED
-        if "1.0" in layers
-        else _FUSED_WITHOUT_EXPANSION
-        for stage, layers in found.items()
-    }
+    return _Place(None, None, f"head.{path.removeprefix(head)}" if path.startswith(head) else path, tensor, TOP)
 
 
 def _stages_of_blocks(weights: Mapping[str, torch.Tensor], backbone: Backbone) -> dict[int, tuple[int, int]]:
