@@ -16,6 +16,7 @@ from export.checkpoints.narrowing import narrow_to_weights
 from export.checkpoints.network import module_from_contract
 from export.checkpoints.weights_file import some, weights_from_file
 from export.errors import CheckpointError
+from export.image_size import image_size_options
 from export.sidecar import sha256_of_file
 
 if TYPE_CHECKING:
@@ -128,8 +129,15 @@ def _require_heads(
     raise CheckpointError(
         f"none of the {len(rest)} tensors beside the backbone{some(rest)} are those of a linear layer that reads its "
         f"{features} features; expected an nn.Linear, or an nn.Sequential that begins with one; save the detector so, "
-        "without weight norm and the like"
+        "without weight norm and the like" + _advice_on_convolutions(rest)
     )
+
+
+def _advice_on_convolutions(rest: Mapping[str, torch.Tensor]) -> str:
+    of_points = [name for name, value in rest.items() if value.ndim == 4 and value.shape[2:] == (1, 1)]
+    if not of_points:
+        return ""
+    return f"; a 1 x 1 convolution of averaged features is one, if its weight{some(of_points, 1)} is saved flattened"
 
 
 def _notes(
@@ -168,7 +176,7 @@ def _load_backbone(module: nn.Module, found: BackboneWeights, contract: ModelCon
     if misshapen:
         raise CheckpointError(
             f"it does not fit {contract.architecture}: {len(misshapen)} tensors of another shape{some(misshapen)}; "
-            f"{_advice(found)}"
+            f"{_advice(found) + _other_size(contract)}"
         )
     _require_finite({prefix + key: value for key, value in tensors.items()})
     module.load_state_dict(tensors, strict=False)
@@ -195,6 +203,12 @@ def _require_finite(tensors: Mapping[str, torch.Tensor]) -> None:
 def _advice(found: BackboneWeights) -> str:
     names = _fitting(found)
     return f"these are the tensors of {' or '.join(names)}" if names else _NOT_WHOLE
+
+
+def _other_size(contract: ModelContract) -> str:
+    size = contract.input.size
+    is_fixed = contract.family == "timm" and image_size_options(contract.architecture, size)
+    return f"; or it was trained on images of another size than input.size = {size}" if is_fixed else ""
 
 
 def _fitting(found: BackboneWeights) -> tuple[str, ...]:

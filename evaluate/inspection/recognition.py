@@ -12,10 +12,12 @@ from evaluate.inspection.architectures import Candidate, candidates_of
 from evaluate.inspection.hub_config import HubConfig, hub_config_beside
 from export.checkpoint import detector_from_checkpoint
 from export.checkpoints.backbone_weights import BackboneWeights, backbone_from_weights, backbone_keys, placed_backbones
-from export.checkpoints.efficientnet_sizes import EFFICIENTNET_SIZES
+from export.checkpoints.efficientnet_sizes import EFFICIENTNET_SIZES, EFFICIENTNET_V2_SIZES
 from export.checkpoints.families import network_of_family
 from export.checkpoints.head_weights import HeadWeights, heads_in, suggested_layers
 from export.checkpoints.key_naming import Backbone, backbones_in
+from export.checkpoints.network import require_known_architecture
+from export.checkpoints.torchvision_names import unmapped_network
 from export.checkpoints.weights_file import StoredWeights, weights_from_file
 from export.contract import HeadLayer, InputContract, Interpolation, ModelContract, Resize
 from export.errors import CheckpointError, ContractError
@@ -71,7 +73,8 @@ def recognised(path: Path, declared: ModelContract | None = None) -> Recognition
         declared: What a model file says; nothing is guessed then.
 
     Raises:
-        CheckpointError: The file is no checkpoint or is refused, or `config.json` beside it cannot be true.
+        CheckpointError: The file is no checkpoint or is refused, the declared architecture is unknown, or `config.json`
+            beside it cannot be true.
     """
     stored = weights_from_file(path)
     hub = hub_config_beside(path)
@@ -79,6 +82,7 @@ def recognised(path: Path, declared: ModelContract | None = None) -> Recognition
     if not candidates:
         return _unknown(path, stored, hub)
     draft = declared or _draft(candidates[0], hub)
+    require_known_architecture(draft)
     module = network_of_family(draft, outputs=1)
     names = backbone_keys(module, draft.architecture)
     backbones = placed_backbones(stored.tensors, names)
@@ -130,7 +134,8 @@ def _unknown(path: Path, stored: StoredWeights, hub: HubConfig | None) -> Recogn
         "tensors of none, so some are missing, pruned or of a changed layer; declare which one in a model file and "
         "pass it by --model FILE to see them"
         if partly
-        else "no network that is known here has these names and shapes; if it is one of timm's, name it in a model "
+        else unmapped_network(stored.tensors)
+        or "no network that is known here has these names and shapes; if it is one of timm's, name it in a model "
         "file and pass it by --model FILE"
     )
     count = sum(tensor.numel() for tensor in stored.tensors.values() if tensor.is_floating_point())
@@ -158,6 +163,8 @@ def native_size(candidate: Candidate) -> int:
     efficientnet = re.fullmatch(r"(?:tf_)?efficientnet[_-](b\d|l2)(?:\..+)?", candidate.architecture)
     if efficientnet and efficientnet[1] in EFFICIENTNET_SIZES:
         return EFFICIENTNET_SIZES[efficientnet[1]].image_size
+    if candidate.family == "torchvision":
+        return EFFICIENTNET_V2_SIZES[candidate.architecture.removeprefix("efficientnet_v2_")].image_size
     settings = timm.get_pretrained_cfg(candidate.architecture)
     return int(settings.input_size[-1]) if settings is not None and settings.input_size else _USUAL_SIZE
 

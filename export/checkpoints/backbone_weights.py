@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from export.checkpoints.head import classifier_name
 from export.checkpoints.key_naming import Backbone, backbones_in, timm_named
+from export.checkpoints.torchvision_names import unmapped_network
 from export.checkpoints.wrappers import names_an_average
 from export.errors import CheckpointError
 
@@ -60,6 +61,9 @@ def backbone_from_weights(
     """
     found = placed_backbones(weights, expected)
     if not found:
+        told = unmapped_network(weights)
+        if told:
+            raise CheckpointError(f"no network like {contract.architecture} is in the checkpoint: {told}")
         first = [key for key in weights if key.endswith(".weight")][:3] or list(weights)[:3]
         raise CheckpointError(
             f"no network like {contract.architecture} is in the checkpoint: no key ends in {expected[0]} with the "

@@ -1,7 +1,8 @@
-"""The EfficientNets, from b0 to l2: how much deeper than b0 each is, and the image size that goes with it.
+"""The EfficientNets: how many blocks each has, and the image size that goes with it.
 
 Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019; the numbers are
-those of the TensorFlow original, which all projects share.
+those of the TensorFlow original, which all projects share. Those of version 2 are of Tan and Le, "EfficientNetV2:
+Smaller Models and Faster Training", ICML 2021.
 """
 
 from __future__ import annotations
@@ -41,4 +42,24 @@ EFFICIENTNET_SIZES = {
     "b7": EfficientNetSize(3.1, 600),
     "b8": EfficientNetSize(3.6, 672),
     "l2": EfficientNetSize(5.3, 800),
+}
+
+
+@dataclass(frozen=True)
+class EfficientNetV2Size:
+    """One of the EfficientNets of version 2.
+
+    Attributes:
+        blocks: Number of blocks in each stage.
+        image_size: Height and width of the images it is evaluated on, in pixels.
+    """
+
+    blocks: tuple[int, ...]
+    image_size: int
+
+
+EFFICIENTNET_V2_SIZES = {
+    "s": EfficientNetV2Size((2, 4, 4, 6, 9, 15), 384),
+    "m": EfficientNetV2Size((3, 5, 5, 7, 14, 18, 5), 480),
+    "l": EfficientNetV2Size((4, 7, 7, 10, 19, 25, 7), 480),
 }

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, cast, get_args
 
 import timm
 
-from export.checkpoints.efficientnet_sizes import EFFICIENTNET_SIZES
+from export.checkpoints.efficientnet_sizes import EFFICIENTNET_SIZES, EFFICIENTNET_V2_SIZES
 from export.checkpoints.static_padding import fix_padding, unpadded
 from export.contract import Family
-from export.image_size import image_size_options, misfit
+from export.image_size import SIZE_ERRORS, image_size_options, misfit
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,10 +26,18 @@ _PROJECTS: dict[Family, str] = {
     "torchvision": "torchvision",
     "deepfakebench": "DeepfakeBench",
 }
-_TORCHVISION_SIZES = tuple(size for size in EFFICIENTNET_SIZES if size not in ("b8", "l2"))
 _TENSORFLOW_EPSILON, _TORCH_EPSILON = 1e-3, 1e-5
 # Ported from EfficientNet-PyTorch; torchvision's smaller ones come from timm.
 _TORCHVISION_SIZES_OF_TENSORFLOW = ("b5", "b6", "b7")
+# Name in torchvision -> name in timm and epsilon of batch norms.
+_TORCHVISION = {
+    f"efficientnet_{size}": (
+        f"efficientnet_{size}",
+        _TENSORFLOW_EPSILON if size in _TORCHVISION_SIZES_OF_TENSORFLOW else _TORCH_EPSILON,
+    )
+    for size in EFFICIENTNET_SIZES
+    if size not in ("b8", "l2")
+} | {f"efficientnet_v2_{size}": (f"efficientnetv2_{size}", _TENSORFLOW_EPSILON) for size in EFFICIENTNET_V2_SIZES}
 
 
 def architectures_of_family(family: Family) -> tuple[str, ...]:
@@ -37,7 +45,7 @@ def architectures_of_family(family: Family) -> tuple[str, ...]:
     if family == "timm":
         return tuple(timm.list_models())
     if family == "torchvision":
-        return tuple(f"efficientnet_{size}" for size in _TORCHVISION_SIZES)
+        return tuple(_TORCHVISION)
     return tuple(f"efficientnet-{size}" for size in EFFICIENTNET_SIZES)
 
 
@@ -49,7 +57,7 @@ def problem_of_architecture(family: Family, architecture: str) -> str:
     if family == "timm":
         expected = f"a timm {timm.__version__} model name"
     else:
-        expected = f"one of {_PROJECTS[family]}'s {names[0]} to {names[-1]}"
+        expected = f"one of {_PROJECTS[family]}'s {', '.join(names)}"
     owners = [other for other in get_args(Family) if other != family and architecture in architectures_of_family(other)]
     close = difflib.get_close_matches(architecture, names, n=3)
     meant = [", ".join(close), *(f'family = "{owner}"' for owner in owners)]
@@ -68,14 +76,15 @@ def network_of_family(contract: ModelContract, outputs: int) -> nn.Module:
         options = image_size_options(contract.architecture, contract.input.size)
         try:
             return _created(contract.architecture, outputs, **options)
-        except (AssertionError, TypeError, ValueError) as error:
+        except SIZE_ERRORS as error:
             if not options:
                 raise
-            raise misfit(contract.architecture, contract.input.size, error) from error
-    size = contract.architecture[-2:]
+            own = timm.get_pretrained_cfg(contract.architecture).input_size[-1]
+            raise misfit(contract.architecture, contract.input.size, own, error) from error
     if contract.family == "torchvision":
-        epsilon = _TENSORFLOW_EPSILON if size in _TORCHVISION_SIZES_OF_TENSORFLOW else _TORCH_EPSILON
-        return _created(f"efficientnet_{size}", outputs, bn_eps=epsilon)
+        name, epsilon = _TORCHVISION[contract.architecture]
+        return _created(name, outputs, bn_eps=epsilon)
+    size = contract.architecture[-2:]
     module = _created(f"tf_efficientnet_{size}", outputs)
     padding_size = EFFICIENTNET_SIZES[size].image_size if contract.padding_size is None else contract.padding_size
     if padding_size > 0:

@@ -107,7 +107,8 @@ def _require_whole_safetensors(path: Path, size: int) -> None:
     if len(header) == length:
         try:
             entries = json.loads(header)
-            expected += max((entry["data_offsets"][1] for key, entry in entries.items() if key != "__metadata__"))
+            ends = [entry["data_offsets"][1] for key, entry in entries.items() if key != "__metadata__"]
+            expected += max(ends, default=0)
         except (ValueError, LookupError, TypeError, AttributeError):
             raise CheckpointError(f"{path} is damaged: its header is no safetensors header; copy it again") from None
     if size < expected:

@@ -100,8 +100,8 @@ def _require_no_follower(head: HeadWeights, every: Sequence[HeadWeights]) -> Non
         direct = f'; if {follower.key} reads the features itself, declare head_key = "{follower.key}"'
         raise CheckpointError(
             f"{follower} may read what {head} gives, and weights do not show what lies between layers of several "
-            "names; save them as one nn.Sequential and list its layers in head_layers"
-            + (direct if follower.inputs == head.inputs else "")
+            f"names; rename their keys as those of one nn.Sequential, such as {head.key} to head.0 and {follower.key} "
+            "to head.2, and list its layers in head_layers" + (direct if follower.inputs == head.inputs else "")
         )
 
 

@@ -1,6 +1,7 @@
 """Names of an EfficientNet's tensors: EfficientNet-PyTorch's and torchvision's become timm's.
 
 `_bn1`, `bn1` and `bn2` are other layers at the top, in the first stage, whose blocks do not expand, and in later ones.
+Version 2 has blocks of another kind in front, whose depthwise convolution is fused with what expands.
 """
 
 from __future__ import annotations
@@ -9,76 +10,27 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import timm
 import torch
 
-from export.checkpoints.efficientnet_sizes import EFFICIENTNET_SIZES
+from export.checkpoints.efficientnet_sizes import EFFICIENTNET_SIZES, EFFICIENTNET_V2_SIZES
 from export.checkpoints.families import architectures_of_family
+from export.checkpoints.layer_names import FIRST_STAGE, LATER_STAGES, TOP, layers_in_torchvision
 from export.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Naming = Literal["timm", "efficientnet-pytorch", "torchvision"]
+    from export.checkpoints.layer_names import LayerNames, Naming
 
 # Weight of the stem -> start of a key that a network of another kind with a stem of this name does not have.
 _STEMS: dict[Naming, tuple[str, str]] = {
     "timm": ("conv_stem.weight", "blocks.0.0."),
     "efficientnet-pytorch": ("_conv_stem.weight", "_blocks.0."),
-    # ConvNeXt, Swin and MobileNet have no such block; the first of EfficientNetV2 has no squeeze-and-excitation.
-    "torchvision": ("features.0.0.weight", "features.1.0.block.1.fc"),
-}
-_TOP: dict[Naming, dict[str, str]] = {
-    "timm": {name: name for name in ("conv_stem", "bn1", "blocks", "conv_head", "bn2", "norm_head")},
-    "efficientnet-pytorch": {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"},
-    "torchvision": {
-        "features.0.0": "conv_stem",
-        "features.0.1": "bn1",
-        "features.8.0": "conv_head",
-        "features.8.1": "bn2",
-    },
-}
-_FIRST_STAGE: dict[Naming, dict[str, str]] = {
-    "efficientnet-pytorch": {
-        "_depthwise_conv": "conv_dw",
-        "_bn1": "bn1",
-        "_se_reduce": "se.conv_reduce",
-        "_se_expand": "se.conv_expand",
-        "_project_conv": "conv_pw",
-        "_bn2": "bn2",
-    },
-    "torchvision": {
-        "0.0": "conv_dw",
-        "0.1": "bn1",
-        "1.fc1": "se.conv_reduce",
-        "1.fc2": "se.conv_expand",
-        "2.0": "conv_pw",
-        "2.1": "bn2",
-    },
-}
-_LATER_STAGES: dict[Naming, dict[str, str]] = {
-    "efficientnet-pytorch": {
-        "_expand_conv": "conv_pw",
-        "_bn0": "bn1",
-        "_depthwise_conv": "conv_dw",
-        "_bn1": "bn2",
-        "_se_reduce": "se.conv_reduce",
-        "_se_expand": "se.conv_expand",
-        "_project_conv": "conv_pwl",
-        "_bn2": "bn3",
-    },
-    "torchvision": {
-        "0.0": "conv_pw",
-        "0.1": "bn1",
-        "1.0": "conv_dw",
-        "1.1": "bn2",
-        "2.fc1": "se.conv_reduce",
-        "2.fc2": "se.conv_expand",
-        "3.0": "conv_pwl",
-        "3.1": "bn3",
-    },
+    # The batch norm of a block, which ConvNeXt, Swin and MobileNet do not have there.
+    "torchvision": ("features.0.0.weight", "features.1.0.block.0.1."),
 }
 # No leading zero, with which two keys would be the same number, and no number too long for int().
 _NUMBER = "(0|[1-9][0-9]{0,3})"
@@ -126,11 +78,12 @@ def timm_named(weights: Mapping[str, torch.Tensor], backbone: Backbone) -> dict[
         key.removeprefix(backbone.prefix): value for key, value in weights.items() if key.startswith(backbone.prefix)
     }
     if backbone.naming == "timm":
-        return {key: value for key, value in own.items() if key.partition(".")[0] in _TOP["timm"]}
+        return {key: value for key, value in own.items() if key.partition(".")[0] in TOP["timm"]}
     if backbone.naming == "torchvision":
-        places = {key: _place_in_torchvision(key) for key in own if key.startswith("features.")}
+        layers = layers_in_torchvision(own)
+        places = {key: _place_in_torchvision(key, layers) for key in own if key.startswith("features.")}
     else:
-        starts = tuple(f"{name}." for name in (*_TOP[backbone.naming], "_blocks"))
+        starts = tuple(f"{name}." for name in (*TOP[backbone.naming], "_blocks"))
         stages = _stages_of_blocks(own, backbone)
         places = {key: _place_in_efficientnet_pytorch(key, stages) for key in own if key.startswith(starts)}
     return {_timm_name(key, place, backbone): own[key] for key, place in places.items()}
@@ -156,29 +109,45 @@ def architectures_of(tensors: Mapping[str, torch.Tensor], backbone: Backbone) ->
     ]
     if backbone.naming == "timm":
         return tuple(f"{start}efficientnet_{size}" for size in sizes for start in ("", "tf_"))
-    return tuple(name for name in architectures_of_family(backbone.naming) if name[-2:] in sizes)
+    sizes += [
+        f"v2_{size}"
+        for size, scaling in EFFICIENTNET_V2_SIZES.items()
+        if blocks == scaling.blocks and _fit(tensors, _shapes_of(f"efficientnetv2_{size}"))
+    ]
+    names = architectures_of_family(backbone.naming)
+    return tuple(name for name in names if re.split("[-_]", name, maxsplit=1)[1] in sizes)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a tensor stands: stage and block, both None outside of blocks, then the layer and the tensor of it."""
+    """Where a tensor stands: stage and block, both None outside of blocks, then the layer and the tensor of it.
+
+    Layers have the names that they have in blocks of that kind.
+    """
 
     stage: int | None
     block: int | None
     layer: str
     tensor: str
+    layers: LayerNames
 
 
 def _place_in_efficientnet_pytorch(key: str, stages: Mapping[int, tuple[int, int]]) -> _Place:
     path, _, tensor = key.rpartition(".")
     match = re.fullmatch(rf"_blocks\.{_NUMBER}\.(.+)", path)
-    return _Place(*stages[int(match[1])], match[2], tensor) if match else _Place(None, None, path, tensor)
+    if not match:
+        return _Place(None, None, path, tensor, TOP)
+    stage, block = stages[int(match[1])]
+    return _Place(stage, block, match[2], tensor, FIRST_STAGE if stage == 0 else LATER_STAGES)
 
 
-def _place_in_torchvision(key: str) -> _Place:
+def _place_in_torchvision(key: str, layers: Mapping[int, LayerNames]) -> _Place:
     path, _, tensor = key.rpartition(".")
     match = re.fullmatch(rf"features\.([1-7])\.{_NUMBER}\.block\.(.+)", path)
-    return _Place(int(match[1]) - 1, int(match[2]), match[3], tensor) if match else _Place(None, None, path, tensor)
+    if match and int(match[1]) in layers:
+        return _Place(int(match[1]) - 1, int(match[2]), match[3], tensor, layers[int(match[1])])
+    head = f"features.{max(layers, default=0) + 1}."
+    return _Place(None, None, f"head.{path.removeprefix(head)}" if path.startswith(head) else path, tensor, TOP)
 
 
 def _stages_of_blocks(weights: Mapping[str, torch.Tensor], backbone: Backbone) -> dict[int, tuple[int, int]]:
@@ -203,8 +172,7 @@ def _stages_of_blocks(weights: Mapping[str, torch.Tensor], backbone: Backbone) -
 
 
 def _timm_name(key: str, place: _Place, backbone: Backbone) -> str:
-    layers = _TOP if place.stage is None else _FIRST_STAGE if place.stage == 0 else _LATER_STAGES
-    layer = layers[backbone.naming].get(place.layer)
+    layer = place.layers[backbone.naming].get(place.layer)
     if layer is None:
         raise CheckpointError(
             f"{backbone.prefix}{key} is no tensor of an EfficientNet as {backbone.naming} names them; expected the "

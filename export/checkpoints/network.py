@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from export.checkpoints.families import network_of_family, problem_of_architecture
 from export.errors import CheckpointError
+from export.image_size import require_size_fits
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,10 +20,12 @@ def module_from_contract(contract: ModelContract) -> nn.Module:
     Whatever the family, it is a timm network with timm's names, which computes what the family's own network does.
 
     Raises:
-        CheckpointError: The family knows no such architecture.
+        CheckpointError: The family knows no such architecture, or the image size does not fit it.
     """
     require_known_architecture(contract)
-    return network_of_family(contract, outputs=1 if contract.head == "one-logit" else 2)
+    module = network_of_family(contract, outputs=1 if contract.head == "one-logit" else 2)
+    require_size_fits(module, contract.architecture, contract.input.size)
+    return module
 
 
 def require_known_architecture(contract: ModelContract) -> None:

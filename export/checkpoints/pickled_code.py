@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pathlib
 import pickletools
 import re
 import zipfile
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from export.checkpoints.pickle_protocol import understood_by_torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,8 +62,8 @@ _MODEL_MODULES = (
 # What holds values and calls nothing, for files that torch's own list is not applied to.
 _PLAIN = re.compile(
     r"torch\._utils\.|torch\.\w*Storage$|torch\.storage\.|torch\.nn\.parameter\.Parameter$|torch\.Size$|collections\.|"
-    r"argparse\.Namespace$|types\.SimpleNamespace$|pathlib\.|numpy\.|_codecs\.encode$|"
-    r"(builtins|__builtin__)\.(dict|float|int|list|set|complex|bytearray)$"
+    r"argparse\.Namespace$|types\.SimpleNamespace$|pathlib\.|numpy\.|datetime\.|"
+    r"_codecs\.encode$|(builtins|__builtin__)\.(dict|float|int|list|set|frozenset|complex|bytearray)$"
 )
 
 
@@ -83,7 +86,7 @@ def advice_on_pickle(path: Path) -> str:
     if not names:
         return (
             "is pickled in a way that PyTorch cannot load without running it; load it where it was trained and save "
-            "model.state_dict() by torch.save with its default protocol"
+            "model.state_dict()"
         )
     return (
         f"holds pickled Python objects ({_shown(names)}) beside its tensors, which could run code and are refused; "
@@ -97,7 +100,9 @@ def blocked_names(path: Path) -> tuple[str, ...]:
     Inside `torch.serialization.safe_globals`, what that allows is left out.
     """
     try:
-        return tuple(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path))))
+        source = understood_by_torch(path)
+        file = str(source) if isinstance(source, pathlib.Path) else source
+        return tuple(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(file)))
     except Exception:  # of the old format, or opcodes that torch's own disassembly does not know
         return tuple(sorted({name for name in _names_in_file(path) if not _PLAIN.match(name)}))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import pathlib
 import pickle
 import struct
@@ -20,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from export.checkpoints.file_kind import FileKind, kind_of_file
+from export.checkpoints.pickle_protocol import understood_by_torch
 from export.checkpoints.pickled_code import advice_on_pickle
 from export.checkpoints.wrappers import unwrapped
 from export.errors import CheckpointError
@@ -53,8 +55,12 @@ def _plain_dict(*_: Any) -> dict[Any, Any]:
 
 
 # How NumPy pickles its numbers and arrays; its modules were renamed in version 2.
-_NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
-_NUMPY_FUNCTIONS = {"scalar": np.float64(0).__reduce__()[0], "_reconstruct": np.zeros(1).__reduce__()[0]}
+_NUMPY_MODULES = ("numpy.core", "numpy._core")
+_NUMPY_FUNCTIONS = {
+    "multiarray.scalar": np.float64(0).__reduce__()[0],
+    "multiarray._reconstruct": np.zeros(1).__reduce__()[0],
+    "numeric._frombuffer": np.zeros(1).__reduce_ex__(5)[0],
+}
 # What scripts save beside the weights and what does nothing but hold values: settings, scores, paths.
 _HARMLESS: tuple[Any, ...] = (
     argparse.Namespace,
@@ -64,16 +70,27 @@ _HARMLESS: tuple[Any, ...] = (
     int,
     list,
     set,
+    frozenset,
     (_plain_dict, "collections.defaultdict"),
     pathlib.PosixPath,
     pathlib.PurePosixPath,
     (pathlib.PosixPath, "pathlib._local.PosixPath"),
     (pathlib.PosixPath, "pathlib.WindowsPath"),
+    pathlib.PureWindowsPath,
+    dt.date,
+    dt.datetime,
+    dt.timedelta,
+    dt.timezone,
     (np.dtype, "numpy.dtype"),
     *((function, f"{module}.{name}") for module in _NUMPY_MODULES for name, function in _NUMPY_FUNCTIONS.items()),
     np.ndarray,
     *(type(np.dtype(code)) for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")),
+    *(type(np.dtype(code)) for code in ("c8", "c16", "S", "U", "M8", "m8")),
 )
+# What a profiler (thop) leaves in the state dict of every module that it counted.
+_COUNTS = ("total_ops", "total_params")
+# What quantized and quantization-aware layers keep beside their weights.
+_ZERO_POINT = "zero_point"
 
 
 @dataclass(frozen=True)
@@ -109,10 +126,15 @@ def weights_from_file(path: Path) -> StoredWeights:
         raise CheckpointError(f"{path} holds a {type(loaded).__name__}; expected a state dict")
     found = unwrapped(loaded)
     if not found.tensors:
-        raise CheckpointError(f"{path} holds no tensors under {some(loaded)}; expected a state dict")
-    tensors = {key: _in_float32(key, value, path) for key, value in found.tensors.items()}
-    dtypes = Counter(str(t.dtype).removeprefix("torch.") for t in found.tensors.values() if t.is_floating_point())
+        under = f" under{some(loaded)}" if loaded else ""
+        raise CheckpointError(f"{path} holds no tensors{under}; expected a state dict")
+    counts = [key for key in found.tensors if _last(key) in _COUNTS]
+    held = {key: value for key, value in found.tensors.items() if _last(key) not in _COUNTS}
+    tensors = {key: _in_float32(key, value, path) for key, value in held.items()}
+    dtypes = Counter(str(t.dtype).removeprefix("torch.") for t in held.values() if t.is_floating_point())
     notes = [*found.notes]
+    if counts:
+        notes.append(f"leaves out {len(counts)} counts of a profiler{some(counts, 2)}")
     for name, count in dtypes.items():
         if name != "float32":
             notes.append(f"{count} tensors stored in {name} are read as float32")
@@ -132,8 +154,8 @@ def _load(path: Path, kind: FileKind) -> Any:
             if kind == "safetensors":
                 return load_file(path)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about pickle protocols, which no user can choose afterwards
-                return torch.load(path, map_location="cpu", weights_only=True)
+                warnings.simplefilter("ignore")  # about types of storages, which nobody can choose afterwards
+                return torch.load(understood_by_torch(path), map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             reason = " ".join(str(error).split())
             if any(told in reason for told in _OBJECTS_REFUSED):
@@ -145,7 +167,8 @@ def _load(path: Path, kind: FileKind) -> Any:
 
 
 def _in_float32(key: str, tensor: torch.Tensor, path: Path) -> torch.Tensor:
-    is_rounded = not tensor.is_floating_point() and not tensor.is_complex() and key.endswith((".weight", ".bias"))
+    is_whole = not tensor.is_floating_point() and not tensor.is_complex()
+    is_rounded = _last(key) == _ZERO_POINT or (is_whole and key.endswith((".weight", ".bias")))
     if tensor.is_quantized or is_rounded or (tensor.dtype.itemsize == 1 and tensor.is_floating_point()):
         raise CheckpointError(
             f"{path} holds quantized weights ({key} is {tensor.dtype}); pass the float checkpoint, build-engines "
@@ -157,3 +180,7 @@ def _in_float32(key: str, tensor: torch.Tensor, path: Path) -> torch.Tensor:
             "real numbers"
         )
     return tensor.detach().float() if tensor.is_floating_point() else tensor
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[-1]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,20 @@ def test_an_unknown_pruning_is_one_line_and_exit_code_2(tmp_path: Path, capsys: 
     told = capsys.readouterr().err
     assert "unknown pruning 'p0'" in told
     assert told.count("\n") == 1
+
+
+def test_a_size_that_the_network_cannot_compute_is_one_line_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = write_checkpoint(tmp_path, contract_for_tests("test_vit", 64))
+    model = tmp_path / "model.toml"
+    whole = model.read_text(encoding="utf-8")
+    for size, told in ((16, "expected 32..4096 pixels"), (70, "images of 70 x 70 .* such as 160")):
+        model.write_text(whole.replace("size = 64", f"size = {size}"), encoding="utf-8")
+        assert main(["--checkpoint", str(checkpoint), "--out", str(tmp_path / "run"), "--dry-run"]) == 2
+        error = capsys.readouterr().err
+        assert re.search(told, error), error
+        assert error.count("\n") == 1
 
 
 def test_the_curve_comes_on_top_of_what_is_selected() -> None:

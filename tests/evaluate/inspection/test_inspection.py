@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from sklearn.metrics import log_loss, roc_auc_score
 from torch import nn
-from torchvision.models import efficientnet_b1
+from torchvision.models import efficientnet_b1, efficientnet_v2_s
 
 from calibration.samples import Sample
 from evaluate.inspection.architectures import Candidate, candidates_of
@@ -26,7 +26,7 @@ from evaluate.inspection.cli import main
 from evaluate.inspection.model_start import commented_toml
 from evaluate.inspection.probing import ReadingScore, clustered_error, compare
 from evaluate.inspection.readings import NORMALIZATIONS, Reading, plausible_readings
-from evaluate.inspection.recognition import recognised
+from evaluate.inspection.recognition import native_size, recognised
 from export.checkpoint import detector_from_checkpoint
 from export.checkpoints.head import classifier_of
 from export.contract import InputContract
@@ -96,6 +96,19 @@ def test_refused_files_end_with_2_and_one_line(tmp_path: Path, capsys: pytest.Ca
     assert main([str(tmp_path / "a.pth")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("inspect-checkpoint: error:")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("family", ["timm", "torchvision", "efficientnet-pytorch"])
+def test_an_architecture_that_nobody_knows_is_one_line(
+    family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(randomized_module(TRUE).state_dict(), tmp_path / "a.pth")
+    text = toml_from_contract(contract_for_tests("resnet51", family=family))
+    (tmp_path / "model.toml").write_text(text, encoding="utf-8")
+    assert main([str(tmp_path / "a.pth"), "--model", str(tmp_path / "model.toml")]) == 2
+    error = capsys.readouterr().err
+    assert "unknown architecture 'resnet51'" in error
     assert error.count("\n") == 1
 
 
@@ -285,6 +298,10 @@ def test_networks_are_recognised_by_their_tensors() -> None:
     names = ["efficientnet_b1", "tf_efficientnet_b1"]
     assert [candidate.architecture for candidate in candidates_of(own)] == names
     assert [candidate.architecture for candidate in candidates_of(prefixed(own, "encoder."))] == names[::-1]
+    with torch.device("meta"):
+        newer = efficientnet_v2_s().state_dict()
+    assert candidates_of(prefixed(newer, "net.")) == (Candidate("torchvision", "efficientnet_v2_s"),)
+    assert native_size(Candidate("torchvision", "efficientnet_v2_s")) == 384
     resnet = prefixed(timm.create_model("resnet18", num_classes=2).state_dict(), "model.")
     assert candidates_of(resnet) == (Candidate("timm", "resnet18"),)
 

@@ -67,6 +67,16 @@ def test_logits_of_b5_are_those_of_the_original(name: str) -> None:
     assert difference(theirs, ours, images_of_size(190, 2, seed=4).double()) <= EXACT
 
 
+@pytest.mark.slow
+def test_logits_of_version_2_are_those_of_torchvision() -> None:
+    """Of all three sizes, names and geometry of every layer are compared in test_key_naming."""
+    original = ORIGINALS["torchvision"]
+    theirs = randomize(original.build("v2_s"), original.classifier, seed=3).double()
+    ours = loaded(theirs, original, original.contract("v2_s"))
+    for image_size in (48, 64, 101):
+        assert difference(theirs, ours, images_of_size(image_size, 2, seed=4).double()) <= EXACT
+
+
 @pytest.mark.parametrize("seed", [0, FRESH])
 def test_any_size_pads_as_it_was_constructed(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -118,7 +128,7 @@ def test_weights_of_timm_fit_every_family() -> None:
         ("efficientnet-pytorch", "tf_efficientnet_b5", "EfficientNet-PyTorch.*mean efficientnet-b5"),
         ("deepfakebench", "efficientnetb4", "DeepfakeBench.*mean efficientnet-b4"),
         ("torchvision", "efficientnet_b8", "torchvision.*mean efficientnet_b7"),
-        ("torchvision", "resnet50", "efficientnet_b0 to efficientnet_b7; did you mean family = .timm.[?]$"),
+        ("torchvision", "resnet50", "efficientnet_b7, efficientnet_v2_s, .*; did you mean family = .timm.[?]$"),
         ("timm", "efficientnet-b5", "timm.*mean efficientnet_b5"),
     ],
 )

@@ -8,7 +8,7 @@ import timm
 import torch
 from efficientnet_pytorch import EfficientNet
 from torch import nn
-from torchvision.models import efficientnet_b0
+from torchvision.models import efficientnet_b0, resnet18
 
 from export.checkpoint import canonical_contract, detector_from_checkpoint
 from export.checkpoints.head import classifier_of
@@ -266,7 +266,7 @@ CHOICES: dict[str, tuple[dict[str, tuple[int, int]], dict[str, Any], str]] = {
     "another of five first": ({"method": (5, 256), "fc": (1, 256)}, {}, 'such as head_key = "fc"'),
     "none": ({}, {}, "holds a backbone without a classifier"),
     "of other features": ({"fc": (1, 100)}, {}, r"none of the 1 tensors .* \(fc.weight\) .* reads its 256 features"),
-    "layers apart": ({"fc1": (8, 256), "fc2": (1, 8)}, {}, r"fc2 \(8 -> 1\) may read .* fc1 .* one nn.Sequential"),
+    "layers apart": ({"fc1": (8, 256), "fc2": (1, 8)}, {}, r"fc2 \(8 -> 1\) .* fc1 to head.0 and fc2 to head.2"),
     "layers apart, named": ({"fc1": (8, 256), "fc2": (1, 8)}, {"head_key": "fc1"}, "may read what fc1"),
     "after ImageNet": ({"net.classifier": (1000, 256), "fc": (1, 1000)}, {}, r"fc \(1000 -> 1\) may read"),
     "of one width": ({"net.classifier": (256, 256), "out": (1, 256)}, {}, 'may read .*, declare head_key = "out"'),
@@ -283,6 +283,26 @@ def test_what_is_no_choice_is_refused(case: str, tmp_path: Path) -> None:
     heads, changes, told = CHOICES[case]
     with pytest.raises(CheckpointError, match=told):
         detector_from_checkpoint(saved(with_heads(heads), tmp_path / "a.pth"), contract_for_tests(**changes))
+
+
+def test_advice_on_layers_apart_and_on_convolutions_is_good(tmp_path: Path) -> None:
+    """What the messages say loads, and computes what the original does."""
+    module = randomized(Wrapped(tiny(), "net", nn.Sequential(nn.Linear(256, 8), nn.ReLU(), nn.Linear(8, 1)), "head"), 1)
+    state = module.state_dict()
+    apart = {key.replace("head.0.", "fc1.").replace("head.2.", "fc2."): value for key, value in state.items()}
+    with pytest.raises(CheckpointError, match=r"such as fc1 to head.0 and fc2 to head.2, and list"):
+        detector_from_checkpoint(saved(apart, tmp_path / "a.pth"), contract_for_tests())
+    renamed = {key.replace("fc1.", "head.0.").replace("fc2.", "head.2."): value for key, value in apart.items()}
+    contract = contract_for_tests(head_layers=("linear", "relu", "linear"))
+    assert_same(saved(renamed, tmp_path / "a.pth"), module, contract, FRESH)
+
+    module = randomized(Wrapped(tiny(), "net", nn.Linear(256, 1), "fc"), 1)
+    state = module.state_dict()
+    convolution = {**state, "fc.weight": state["fc.weight"][:, :, None, None]}
+    with pytest.raises(CheckpointError, match=r"1 x 1 convolution .* its weight \(fc.weight\) is saved flattened"):
+        detector_from_checkpoint(saved(convolution, tmp_path / "a.pth"), contract_for_tests())
+    flattened = {**convolution, "fc.weight": convolution["fc.weight"].flatten(1)}
+    assert_same(saved(flattened, tmp_path / "a.pth"), module, contract_for_tests(), FRESH)
 
 
 @pytest.mark.parametrize("key", ["fc", "aux"])
@@ -382,6 +402,28 @@ def test_other_networks_of_timm(architecture: str, tmp_path: Path) -> None:
     with torch.inference_mode():
         wanted = fake_logit(module(images(1, size)))
         torch.testing.assert_close(detector.module(images(1, size))[:, 0].double(), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [64, 101])
+def test_a_resnet_of_torchvision_is_timms(size: int, tmp_path: Path) -> None:
+    module = randomized(resnet18(num_classes=2), FRESH).double()
+    detector = detector_from_checkpoint(
+        saved(module, tmp_path / "a.pth"), contract_for_tests("resnet18", size, head="two-logits")
+    )
+    with torch.inference_mode():
+        wanted = fake_logit(module(images(1, size).double()))
+        given = detector.module.double()(images(1, size).double())[:, 0]
+        torch.testing.assert_close(given, wanted, rtol=1e-6, atol=1e-6 * float(wanted.abs().max()))
+
+
+@pytest.mark.parametrize("architecture", ["convnext_tiny", "efficientnet_b0"])
+def test_networks_of_torchvision_that_are_not_mapped_are_named(architecture: str, tmp_path: Path) -> None:
+    state = {
+        "model.features.1.0.layer_scale": torch.ones(96, 1, 1),
+        "model.features.0.0.weight": torch.ones(96, 3, 4, 4),
+    }
+    with pytest.raises(CheckpointError, match=r"torchvision's ConvNeXt, which .* such as convnext_tiny"):
+        detector_from_checkpoint(saved(state, tmp_path / "a.pth"), contract_for_tests(architecture))
 
 
 @pytest.mark.parametrize(("held", "declared"), [("b1", "b0"), ("b0", "b1")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -15,10 +16,12 @@ from torch import nn
 from export.checkpoints.key_naming import Backbone, architectures_of, backbones_in, timm_named
 from export.checkpoints.network import module_from_contract
 from export.checkpoints.static_padding import StaticallyPaddedConv2d
+from export.checkpoints.torchvision_names import unmapped_network
 from export.contract import InputContract, ModelContract
 from export.errors import CheckpointError
 
 SIZES = [f"b{number}" for number in range(8)]
+VERSION_2 = [("torchvision", f"v2_{size}") for size in "sml"]
 CLASSIFIERS = {"efficientnet-pytorch": "_fc", "torchvision": "classifier.1", "timm": "classifier"}
 SPELLINGS = {"efficientnet-pytorch": "efficientnet-", "torchvision": "efficientnet_", "timm": "efficientnet_"}
 
@@ -60,8 +63,10 @@ def geometry(layer: nn.Module) -> tuple[Any, ...]:
     return (layer.kernel_size, tuple(layer.stride), layer.dilation, layer.groups, pads)
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("project", ["efficientnet-pytorch", "torchvision"])
+@pytest.mark.parametrize(
+    ("project", "size"),
+    [*((project, size) for project in ("efficientnet-pytorch", "torchvision") for size in SIZES), *VERSION_2],
+)
 def test_names_are_mapped_one_to_one(project: str, size: str) -> None:
     """Each of the original's layers lands in a layer of the same shapes, stride, padding and epsilon."""
     theirs = original(project, size)
@@ -88,8 +93,9 @@ def test_b5_has_854_tensors(project: str) -> None:
     assert len(timm_named(state, backbone)) + 2 == len(state) == 854
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("project", CLASSIFIERS)
+@pytest.mark.parametrize(
+    ("project", "size"), [*((project, size) for project in CLASSIFIERS for size in SIZES), *VERSION_2]
+)
 def test_architectures_are_recognised(project: str, size: str) -> None:
     state = original(project, size).state_dict()
     (backbone,) = backbones_in(state)
@@ -135,7 +141,7 @@ def test_old_files_without_counters(project: str) -> None:
 
 @pytest.mark.parametrize(
     "network",
-    ["vgg11_bn", "mobilenet_v2", "mobilenet_v3_small", "convnext_tiny", "swin_t", "efficientnet_v2_s", "densenet121"],
+    ["vgg11_bn", "mobilenet_v2", "mobilenet_v3_small", "convnext_tiny", "swin_t", "mnasnet0_5", "densenet121"],
 )
 def test_stems_of_other_networks_are_not_taken_for_one(network: str) -> None:
     with torch.device("meta"):
@@ -172,3 +178,29 @@ def test_a_gap_among_numbered_blocks_is_refused() -> None:
     del state["_blocks.4._project_conv.weight"]
     with pytest.raises(CheckpointError, match=r"_blocks\.4\._project_conv\.weight is missing"):
         timm_named(state, Backbone("efficientnet-pytorch", ""))
+
+
+@pytest.mark.parametrize(
+    ("network", "kind"),
+    [
+        ("convnext_tiny", "ConvNeXt"),
+        ("vit_b_32", "VisionTransformer"),
+        ("swin_t", "SwinTransformer"),
+        ("swin_v2_t", "SwinTransformer"),
+        ("mobilenet_v2", "MobileNetV2"),
+        ("mobilenet_v3_small", "MobileNetV3"),
+        ("regnet_x_400mf", "RegNet"),
+        ("mnasnet0_5", "MNASNet"),
+        ("shufflenet_v2_x0_5", "ShuffleNetV2"),
+        ("googlenet", "GoogLeNet"),
+        ("resnet18", ""),
+        ("densenet121", ""),
+        ("efficientnet_v2_s", ""),
+    ],
+)
+def test_what_is_not_mapped_is_called_by_its_name(network: str, kind: str) -> None:
+    with torch.device("cpu" if network.startswith("regnet") else "meta"):
+        state = torchvision.models.get_model(network).state_dict()
+    told = unmapped_network([f"module.{key}" for key in state])
+    assert (f"torchvision's {kind}, which" in told) if kind else not told
+    assert all(timm.is_model(word) for word in re.findall(r"such as (\w+)", told))

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime as dt
 import io
 import json
 import os
 import pathlib
+import pickle
 import tarfile
 import zipfile
 from collections import OrderedDict, defaultdict
@@ -78,12 +80,15 @@ def scripts_of_projects(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
-def test_weights_are_found_in_what_scripts_save(is_zip: bool, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_weights_are_found_in_what_scripts_save(
+    is_zip: bool, protocol: int, state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
     wrappers = {}
     for name, saved in scripts_of_projects(state).items():
         path = tmp_path / name  # some projects give no extension
-        torch.save(saved, path, _use_new_zipfile_serialization=is_zip)
+        torch.save(saved, path, pickle_protocol=protocol, _use_new_zipfile_serialization=is_zip)
         stored = weights_from_file(path)
         assert stored.kind == ("PyTorch zip" if is_zip else "PyTorch pickle")
         assert list(stored.tensors) == list(state), name
@@ -129,6 +134,58 @@ def test_parts_saved_side_by_side_keep_their_keys(state: dict[str, torch.Tensor]
     assert set(stored.tensors) == {*(f"backbone.{key}" for key in state), "head.weight"}
 
 
+def test_what_scripts_note_beside_weights_is_no_obstacle(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    now = dt.datetime.now(dt.timezone.utc)
+    beside = {
+        "date": [now, now.date(), dt.timedelta(1)],
+        "path": pathlib.PureWindowsPath("a"),
+        "frozen": frozenset("ab"),
+        "numpy": [
+            np.str_("b5"),
+            np.array(["b5", "b4"]),
+            np.array([b"x"]),
+            np.datetime64("2020-01-01"),
+            np.complex64(1j),
+        ],
+        "numpy generator": np.random.default_rng(0).random(3),
+    }
+    for name, value in beside.items():
+        for is_zip in (True, False):
+            torch.save({"model": state, name: value}, tmp_path / "a", _use_new_zipfile_serialization=is_zip)
+            assert weights_from_file(tmp_path / "a").tensors.keys() == state.keys(), name
+
+
+def test_counts_of_a_profiler_are_left_out_and_told(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    counted = {
+        f"{place}total_{what}": torch.zeros(1, dtype=torch.float64)
+        for place in ("", "0.")
+        for what in ("ops", "params")
+    }
+    torch.save({**state, **counted}, tmp_path / "a.pth")
+    stored = weights_from_file(tmp_path / "a.pth")
+    assert list(stored.tensors) == list(state)
+    assert stored.notes == ("leaves out 4 counts of a profiler (total_ops, total_params, ...)",)
+    assert stored.dtypes == (("float32", 8),)
+
+
+@pytest.mark.parametrize("view", ["channels last", "shared storage", "gradients"])
+def test_how_tensors_lie_in_memory_does_not_matter(view: str, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    storage = torch.cat([value.flatten().float() for value in state.values()])
+    places = np.cumsum([0, *(value.numel() for value in state.values())])
+    laid_out = {
+        "channels last": {k: v.to(memory_format=torch.channels_last) if v.ndim == 4 else v for k, v in state.items()},
+        "shared storage": {
+            key: storage[start : start + value.numel()].view(value.shape) if value.is_floating_point() else value
+            for (key, value), start in zip(state.items(), places, strict=False)
+        },
+        "gradients": {k: v.clone().requires_grad_(v.is_floating_point()) for k, v in state.items()},
+    }
+    torch.save(laid_out[view], tmp_path / "a.pth")
+    stored = weights_from_file(tmp_path / "a.pth")
+    assert all(torch.equal(stored.tensors[key], value) for key, value in state.items())
+    assert not any(tensor.requires_grad for tensor in stored.tensors.values())
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_precisions_become_float32(dtype: torch.dtype, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     cast = {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
@@ -156,6 +213,24 @@ def test_quantized_and_other_tensors_are_refused(tmp_path: Path) -> None:
             weights_from_file(tmp_path / "a.pth")
 
 
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization", "ignore:.*quantiz")
+def test_dynamically_quantized_layers_are_called_so(tmp_path: Path) -> None:
+    quantized = torch.ao.quantization.quantize_dynamic(network(), {nn.Linear})
+    torch.save(quantized.state_dict(), tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"quantized weights \(3.zero_point is .*pass the float checkpoint"):
+        weights_from_file(tmp_path / "a.pth")
+
+
+def test_files_without_tensors_say_so(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({}, path, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="holds no tensors; expected"):
+        weights_from_file(path)
+    torch.save({}, path.with_suffix(".pth"))
+    with pytest.raises(CheckpointError, match="holds no tensors; expected"):
+        weights_from_file(path.with_suffix(".pth"))
+
+
 class Call:
     """Unpickling it calls a function: what a malicious checkpoint does."""
 
@@ -166,7 +241,7 @@ class Call:
         return self._call
 
 
-@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
 def test_malicious_pickles_are_named_and_not_run(
     is_zip: bool, protocol: int, state: dict[str, torch.Tensor], tmp_path: Path
@@ -203,8 +278,10 @@ class Settings:
     """A class of somebody's training script."""
 
 
-def test_objects_beside_weights_are_named(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
-    torch.save({"state_dict": state, "config": Settings()}, tmp_path / "a.pth")
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_objects_beside_weights_are_named(protocol: int, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    beside = {"config": Settings(), "dtype": torch.float16, "date": dt.date(2020, 1, 1)}
+    torch.save({"state_dict": state, **beside}, tmp_path / "a.pth", pickle_protocol=protocol)
     with pytest.raises(
         CheckpointError, match=r"\(tests.export.checkpoints.test_weights_file.Settings\).*save model.state_dict\(\)"
     ):
@@ -286,12 +363,16 @@ def test_safetensors_that_are_cut_off_say_how_much_is_missing(state: dict[str, t
         weights_from_file(path)
 
 
+@pytest.mark.parametrize("protocol", [2, 5])
 @pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
-def test_damage_never_ends_in_a_traceback(is_zip: bool, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_damage_never_ends_in_a_traceback(
+    is_zip: bool, protocol: int, state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
     path = tmp_path / "a.pth"
     torch.save(
         {"state_dict": state, "args": argparse.Namespace(lr=np.float64(0.1))},
         path,
+        pickle_protocol=protocol,
         _use_new_zipfile_serialization=is_zip,
     )
     whole = np.frombuffer(path.read_bytes(), np.uint8)
