@@ -16,6 +16,7 @@ from safetensors.torch import save as serialized_weights
 from torch import nn
 from torch.nn import functional as F
 
+from export.checkpoints.head import classifier_of
 from export.checkpoints.network import module_from_contract
 from export.errors import ArtifactError, SignoffError
 from export.preprocessing import image_from_file, resized_image
@@ -139,7 +140,7 @@ def keep_depthwise_in_fp32(module: nn.Module) -> None:
     """Takes depthwise convolutions out of autocast: their backward pass is several times slower in BF16."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d) and layer.groups > 1:
-            layer.forward = partial(_in_fp32, layer.forward)  # type: ignore[method-assign]  # the layer stays as it is
+            layer.forward = partial(_in_fp32, layer.forward)  # type: ignore[method-assign]  # a wrapper renames weights
 
 
 def _in_fp32(forward: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
@@ -162,7 +163,7 @@ class _Training:
         if self._bf16:
             keep_depthwise_in_fp32(self._module)
         # timm draws the weights of a classifier with one output from [-1, 1], which drowns the first epoch in noise.
-        nn.init.zeros_(self._module.get_classifier().weight)  # type: ignore[operator]  # a method of every timm model
+        nn.init.zeros_(classifier_of(self._module, contract).weight)
         decayed = [p for p in self._module.parameters() if p.ndim > 1]
         plain = [p for p in self._module.parameters() if p.ndim <= 1]
         self._optimizer = torch.optim.AdamW(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 from ctypes import byref, c_float, c_void_p
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from engines.cuda import CudaError, DeviceLostError
 from engines.cuda_driver import LAUNCH_FAILED, OUT_OF_MEMORY, gibibytes
@@ -98,7 +98,7 @@ class PyCuda:
         wanted = f"{gibibytes(size)} of page-locked host memory"
         memory = self._call(self._pycuda.pagelocked_empty, size, "uint8", wanted=wanted)
         self._ledger.add("page-locked memory", memory.ctypes.data, partial(self._call, memory.base.free))
-        return memory  # type: ignore[no-any-return]  # PyCUDA has no types
+        return cast("NDArray[np.uint8]", memory)
 
     def free_pinned(self, memory: NDArray[np.uint8]) -> None:
         self._ledger.free("page-locked memory", memory.ctypes.data)

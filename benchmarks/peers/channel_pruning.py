@@ -10,6 +10,7 @@ import torch
 import torch_pruning as tp  # type: ignore[import-untyped]
 from torch import nn
 
+from export.checkpoints.head import classifier_of
 from export.errors import BackendError
 from export.versions import versions_of
 from peers.bisection import ratio_of_share
@@ -65,7 +66,7 @@ def _without_small_channels(detector: Detector, ratio: float, round_to: int | No
         importance=tp.importance.GroupMagnitudeImportance(p=2),
         global_pruning=True,
         pruning_ratio=ratio,
-        ignored_layers=[module.get_classifier()],  # type: ignore[operator]  # a method of every timm model
+        ignored_layers=[classifier_of(module, detector.contract)],
         round_to=round_to,
     )
     pruner.step()

@@ -14,6 +14,7 @@ from export.checkpoint import detector_from_checkpoint
 from export.checkpoints.backbone_weights import BackboneWeights, backbone_from_weights, backbone_keys, placed_backbones
 from export.checkpoints.efficientnet_sizes import EFFICIENTNET_SIZES, EFFICIENTNET_V2_SIZES
 from export.checkpoints.families import network_of_family
+from export.checkpoints.head import classifier_of
 from export.checkpoints.head_weights import HeadWeights, heads_in, suggested_layers
 from export.checkpoints.key_naming import Backbone, backbones_in
 from export.checkpoints.network import require_known_architecture
@@ -86,7 +87,7 @@ def recognised(path: Path, declared: ModelContract | None = None) -> Recognition
     module = network_of_family(draft, outputs=1)
     names = backbone_keys(module, draft.architecture)
     backbones = placed_backbones(stored.tensors, names)
-    features = module.get_classifier().in_features  # type: ignore[operator]  # a method of every timm model
+    features = classifier_of(module, draft).in_features
     found, heads, problem = _parts(stored, names, draft, features)
     start = declared or _with_head(draft, heads)
     guessed = () if declared else _guesses(start, candidates, hub)

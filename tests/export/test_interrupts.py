@@ -158,6 +158,7 @@ def test_ctrl_c_that_is_ignored_stays_so() -> None:
     usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with careful_interrupts():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
             press()
     finally:
         signal.signal(signal.SIGINT, usual)

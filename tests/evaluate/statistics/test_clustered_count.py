@@ -221,7 +221,7 @@ HELD = {(0.5, 0.05): 0.91, (0.5, 0.2): 0.94, (0.1, 0.2): 0.94}
 
 @pytest.mark.parametrize("seed", [FRESH])
 @pytest.mark.parametrize("alike", [0.0, 0.1, 0.5])
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.2])
+@pytest.mark.parametrize("share", [0.01, 0.02, 0.05, 0.2])
 def test_bounds_of_clusters_hold_the_share_where_those_of_independent_videos_do_not(
     share: float, alike: float, seed: int
 ) -> None:
@@ -234,7 +234,7 @@ def test_bounds_of_clusters_hold_the_share_where_those_of_independent_videos_do_
     # Of 500 sets, right code has some 4.5 standard errors less once in a quarter of a million.
     expected = np.array([HELD.get((alike, share), 0.95), 0.95])
     assert np.all(held[0] / SETS >= expected - 4.5 * np.sqrt(expected * (1 - expected) / SETS)), held / SETS
-    if alike == 0.5 and share > 0.01:
+    if alike == 0.5 and share > 0.02:
         assert np.all(held[1] / SETS < 0.9)
 
 
