@@ -1,13 +1,15 @@
-"""Compares the images per second of an evaluation with those of the bare engine in a loop, side by side in turns.
+"""Compares the images per second of an evaluation with those of the bare engine in loops, side by side in turns.
 
     python benchmarks/throughput.py runs/b5 --test data/test
     python benchmarks/throughput.py runs/b5 --test data/test --variants baseline q8 --batch-sizes 1 16 --json OUT.json
     python benchmarks/throughput.py runs/b5 --test data/test --backend tensorrt
 
-The evaluation is what `evaluate-engines` does: decode, resize, normalize and run; on a GPU, all of it at a time. The
-bare loop runs the same engine on one batch that is in memory already: by a session of ONNX Runtime for that backend on
-the CPU, else by the runner's own queries, which are trtexec's. Both run the same number of batches per turn and who
-begins alternates; the ratio is the median of the turns. The machine should do nothing else meanwhile.
+The evaluation is what `evaluate-engines` does: decode, resize, normalize and run, all of it at a time. A bare loop
+runs the same engine on one batch that is in memory already. ONNX Runtime on the CPU has two: sessions called without
+any code of the toolkit, once one inference at a time on all processors, as ONNX Runtime does by default, and once as
+many at a time as there are processors; anything else has the runner's own queries, which are trtexec's. All run the
+same number of batches per turn and who begins alternates; the ratio is the median of the turns, to the faster bare
+loop. The machine should do nothing else meanwhile.
 Exit code: 0 if every ratio is at least 0.9, 3 if one is not, 2 for a mistake in the call.
 """
 
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
 
     from engines.backend import Backend
 
-_HEADING = "{:<12} {:>5} {:>14} {:>18} {:>6}  {}".format(
-    "variant", "batch", "bare images/s", "evaluated images/s", "ratio", "quartiles"
+_HEADING = "{:<12} {:>5} {:>18} {:>6}  {:<14}  {}".format(
+    "variant", "batch", "evaluated images/s", "ratio", "quartiles", "bare images/s"
 )
 
 
@@ -109,23 +111,23 @@ def _works(arguments: argparse.Namespace, backend: Backend) -> Iterator[tuple[st
             # Only whole batches, so that both loops do the same work; a set that is too small is read again.
             count = max(1, arguments.images // batch) * batch
             chosen = [samples[index % len(samples)] for index in range(count)]
-            yield name, Work(engine, chosen, spec.contract.input, batch, backend.on_cpu)
+            yield name, Work(engine, chosen, spec.contract.input, batch)
 
 
 def _row(name: str, work: Work, backend: Backend, turns: int, gpu: int) -> ThroughputRow:
-    from throughput_loops import bare_queries, bare_session, evaluation
+    from throughput_loops import bare_loops, evaluation
 
     from engines.engine_runner import RunOptions
 
-    with backend.runner(work.engine, RunOptions(work.batch, gpu=gpu)) as runner:
-        bare = bare_session(work) if backend.name == "onnxruntime" else bare_queries(work, runner)
-        return row_of_turns(name, work.batch, len(work.samples), (bare, evaluation(work, runner)), turns)
+    with backend.runner(work.engine, RunOptions(work.batch, gpu=gpu, hint="throughput")) as runner:
+        bare = bare_loops(backend.name, work, runner)
+        return row_of_turns(name, work.batch, len(work.samples), bare, evaluation(work, runner), turns)
 
 
 def _line(row: ThroughputRow) -> str:
     low, high = row.quartiles
-    figures = f"{row.batch:>5} {row.bare:>14.1f} {row.evaluated:>18.1f} {row.ratio:>6.3f}"
-    return f"{row.variant:<12} {figures}  [{low:.3f}, {high:.3f}]"
+    figures = f"{row.batch:>5} {row.evaluated:>18.1f} {row.ratio:>6.3f}  [{low:.3f}, {high:.3f}]"
+    return f"{row.variant:<12} {figures}  {', '.join(f'{value:.1f} {name}' for name, value in row.bare.items())}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""The two loops that `throughput.py` compares: a whole evaluation, and nothing but the engine."""
+"""The loops that `throughput.py` compares: a whole evaluation, and nothing but the engine."""
 
 from __future__ import annotations
 
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -12,7 +14,7 @@ from calibration.loading import BatchReader
 from evaluate.scoring.scoring import scored_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from calibration.samples import Sample
     from engines.engine_runner import EngineRunner
@@ -23,21 +25,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """What both loops do in a turn.
+    """What every loop does in a turn.
 
     Attributes:
         engine: The engine.
         samples: Images of a turn, whole batches of them.
         contract: The engine's input.
         batch: Images per inference.
-        in_bursts: How the images are read; see `BatchReader`.
     """
 
     engine: Artifact
     samples: Sequence[Sample]
     contract: InputContract
     batch: int
-    in_bursts: bool = False
 
     @property
     def batches(self) -> int:
@@ -47,7 +47,7 @@ class Work:
     def reader(self, samples: Sequence[Sample]) -> BatchReader:
         """Returns a reader as an evaluation has it."""
         form = self.engine.facts.get("input", "float32")
-        return BatchReader(samples, self.contract, self.batch, form=form, in_bursts=self.in_bursts)
+        return BatchReader(samples, self.contract, self.batch, form=form)
 
     def one_batch(self) -> Images:
         """Returns the first batch."""
@@ -68,12 +68,24 @@ def evaluation(work: Work, runner: EngineRunner) -> Callable[[], float]:
     return run
 
 
-def bare_session(work: Work) -> Callable[[], float]:
-    """Returns a function that runs the graph in ONNX Runtime on the CPU, without any code of the toolkit."""
+def bare_loops(backend: str, work: Work, runner: EngineRunner) -> Mapping[str, Callable[[], float]]:
+    """Returns the loops that an evaluation is compared with, by name.
+
+    ONNX Runtime on the processors has two, without any code of the toolkit: the one that everybody writes, and one that
+    calls a session of one thread from as many threads as there are processors. Anything else has the runner's queries.
+    """
+    if backend != "onnxruntime":
+        return {"queries": _queries(work, runner)}
+    processors = len(os.sched_getaffinity(0))
+    return {"one at a time": _session(work, 0, 1), f"{processors} at a time": _session(work, 1, processors)}
+
+
+def _session(work: Work, threads: int, at_a_time: int) -> Callable[[], float]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = threads
     options.add_session_config_entry("session.disable_quant_qdq", "1")  # part of what the engine is
     session = onnxruntime.InferenceSession(work.engine.path, options, providers=["CPUExecutionProvider"])
     taken = session.get_inputs()[0].name
@@ -81,14 +93,14 @@ def bare_session(work: Work) -> Callable[[], float]:
 
     def run() -> float:
         started = time.perf_counter()
-        for _ in range(work.batches):
-            session.run(None, {taken: images})
+        with ThreadPoolExecutor(at_a_time) as pool:
+            list(pool.map(lambda _: session.run(None, {taken: images}), range(work.batches)))
         return time.perf_counter() - started
 
     return run
 
 
-def bare_queries(work: Work, runner: EngineRunner) -> Callable[[], float]:
+def _queries(work: Work, runner: EngineRunner) -> Callable[[], float]:
     """Returns a function that runs the engine back to back, as trtexec does, copies included."""
     images = work.one_batch()
 

@@ -1,4 +1,4 @@
-"""Two loops in turns, so that both share whatever else the machine does, and what came of it."""
+"""Loops in turns, so that all share whatever else the machine does, and what came of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 # What an evaluation has to reach of the bare loop's images per second.
 SMALLEST_RATIO = 0.9
@@ -20,40 +20,50 @@ class ThroughputRow:
     Attributes:
         variant: The engine's variant.
         batch: Images per inference.
-        bare: Median of the bare loop's turns.
+        bare: Bare loop -> median of its turns.
         evaluated: Median of the evaluation's turns.
-        ratio: Median over the turns of evaluated / bare; the two of a turn ran next to each other.
+        ratio: Median over the turns of evaluated / the fastest of the bare loops by its median; all loops of a turn ran
+            next to each other.
         quartiles: First and third quartile of those.
     """
 
     variant: str
     batch: int
-    bare: float
+    bare: Mapping[str, float]
     evaluated: float
     ratio: float
     quartiles: tuple[float, float]
 
 
 def row_of_turns(
-    variant: str, batch: int, images: int, loops: tuple[Callable[[], float], Callable[[], float]], turns: int
+    variant: str,
+    batch: int,
+    images: int,
+    bare: Mapping[str, Callable[[], float]],
+    evaluation: Callable[[], float],
+    turns: int,
 ) -> ThroughputRow:
-    """Runs the bare loop and the evaluation in turns; who begins alternates.
+    """Runs the bare loops and the evaluation in turns; who begins alternates.
 
     Args:
         variant: The engine's variant.
         batch: Images per inference.
         images: Images that each loop takes per turn.
-        loops: The bare loop and the evaluation; each returns the seconds that a turn took.
+        bare: Name -> bare loop, which returns the seconds that a turn took.
+        evaluation: The evaluation, likewise.
         turns: How often each runs, after a turn that does not count: caches are cold, and kernels not yet chosen.
     """
+    loops = [*bare.values(), evaluation]
     for loop in loops:
         loop()
-    seconds: tuple[list[float], list[float]] = ([], [])
+    seconds: list[list[float]] = [[] for _ in loops]
     for turn in range(turns):
-        pair = list(zip(loops, seconds, strict=True))
-        for loop, taken in pair if turn % 2 == 0 else reversed(pair):
+        each = list(zip(loops, seconds, strict=True))
+        for loop, taken in each if turn % 2 == 0 else reversed(each):
             taken.append(loop())
-    bare, evaluated = seconds
-    ratios = [of_bare / of_evaluated for of_bare, of_evaluated in zip(bare, evaluated, strict=True)]
+    *of_bare, evaluated = seconds
+    fastest = min(of_bare, key=median)
+    ratios = [taken / of_evaluation for taken, of_evaluation in zip(fastest, evaluated, strict=True)]
     low, middle, high = quantiles(ratios, n=4, method="inclusive")
-    return ThroughputRow(variant, batch, images / median(bare), images / median(evaluated), middle, (low, high))
+    figures = {name: images / median(taken) for name, taken in zip(bare, of_bare, strict=True)}
+    return ThroughputRow(variant, batch, figures, images / median(evaluated), middle, (low, high))

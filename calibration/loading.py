@@ -44,10 +44,10 @@ class Batch:
 class BatchReader:
     """Iterates over samples in order.
 
-    Decoding overlaps with what the consumer does, at most two batches ahead. A consumer that computes on every
-    processor loses by that: each of its operators waits for the thread whose processor decodes. For such a one, a burst
-    of images is decoded while it waits, one batch or 32 images, and none beside it. Either way, memory grows neither
-    with the number of samples nor with the workers.
+    Decoding overlaps with what the consumer does, at most two batches or two images per worker ahead. A consumer that
+    splits each operator over every processor loses by that: it waits for the thread whose processor decodes. For such a
+    one, a burst of images is decoded while it waits, one batch or 32 images, and none beside it. Either way, memory
+    does not grow with the number of samples.
 
     Args:
         samples: What to read.
@@ -79,7 +79,7 @@ class BatchReader:
         self._skip_unreadable = skip_unreadable
         self._form = form
         self._in_bursts = in_bursts
-        self._most_pending = max(batch_size, _BURST) if in_bursts else 2 * batch_size
+        self._most_pending = max(batch_size, _BURST) if in_bursts else 2 * max(batch_size, self._workers)
         self.unreadable: list[Sample] = []
 
     def __len__(self) -> int:

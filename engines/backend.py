@@ -73,11 +73,6 @@ class Backend(Protocol):
     name: str
     suffix: str
 
-    @property
-    def on_cpu(self) -> bool:
-        """Whether its runner computes on the processors, which decode the images, too."""
-        ...
-
     def versions(self) -> Mapping[str, str]:
         """Returns the versions that determine an engine; raises BackendError if the backend is not installed."""
         ...

@@ -38,11 +38,6 @@ class OnnxRuntimeBackend:
         self.name = name
         self._provider: Provider = BACKENDS[name]
 
-    @property
-    def on_cpu(self) -> bool:
-        """Whether its provider is that for the CPU."""
-        return not self._provider.is_gpu
-
     def versions(self) -> Mapping[str, str]:
         """Returns the version of the installed ONNX Runtime.
 

@@ -18,6 +18,7 @@ from engines.onnxruntime_placement import placement_from_profile, placement_note
 from engines.onnxruntime_provider import CPU, TENSORRT
 from engines.onnxruntime_session import TF32_VARIABLE, cpu_session, gpu_session
 from engines.trusted import trusted_bytes
+from export.concurrency import in_order, throughput_plan
 from export.contract import INPUT_NAME, OUTPUT_NAME
 from export.errors import BackendError
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from engines.engine_runner import RunOptions
     from engines.onnxruntime_provider import Provider
+    from export.concurrency import ThreadPlan
     from export.runner import Images
     from export.sidecar import Artifact
 
@@ -37,14 +39,15 @@ if TYPE_CHECKING:
 class OnnxEngineRunner:
     """Runs an engine of one provider; the session lives inside the `with` block.
 
-    On a GPU, the first inference is profiled: it shows which provider ran each node, and fails if the one that was
-    asked for ran none.
+    On the processors, `infer_each` runs several batches at a time if throughput is what counts. On a GPU, the first
+    inference is profiled: it shows which provider ran each node, and fails if the one that was asked for ran none.
     """
 
     def __init__(self, engine: Artifact, options: RunOptions, provider: Provider = CPU) -> None:
         self._engine = engine
         self._options = options
         self._provider = provider
+        self._plan = _thread_plan(options, provider)
         self._session: Any = None
         self._binding: DeviceBinding | None = None
         self._held = ExitStack()
@@ -58,7 +61,7 @@ class OnnxEngineRunner:
         if self._provider.is_gpu:
             self._enter_gpu(model, name)
         else:
-            self._session = cpu_session(model, name)
+            self._session = cpu_session(model, name, self._plan.threads if self._plan else 0)
         self._load_ms = 1000 * (time.perf_counter() - started)
         return self
 
@@ -78,8 +81,8 @@ class OnnxEngineRunner:
     def conditions(self) -> dict[str, str]:
         """Names the provider, and tells whether it ran every node on a GPU, and of a CPU the processors at hand."""
         if not self._provider.is_gpu:
-            threads = f"default of ONNX Runtime on {len(os.sched_getaffinity(0))} processors"
-            return {"provider": self._provider.name, "threads": threads}
+            shared = self._plan.to_text() if self._plan else "default of ONNX Runtime"
+            return {"provider": self._provider.name, "threads": f"{shared} on {_processors()} processors"}
         if not self._placement:
             self._run(self._blank())
         return {
@@ -94,8 +97,8 @@ class OnnxEngineRunner:
         return self._run(images)[0]
 
     def infer_each(self, batches: Iterable[Images]) -> Iterator[NDArray[np.float32]]:
-        """Yields the logits of each batch."""
-        return map(self.infer, batches)
+        """Yields the logits of each batch; for throughput on the processors, it takes some batches ahead."""
+        return in_order(self.infer, batches, self._plan.inferences) if self._plan else map(self.infer, batches)
 
     def queries(self, images: Images) -> Generator[Query, None, None]:
         """Times the call of ONNX Runtime, and on a GPU each copy; the host waits for one before it begins the next."""
@@ -155,6 +158,17 @@ class OnnxEngineRunner:
         taken = self._session.get_inputs()[0]
         kind = np.uint8 if "uint8" in taken.type else np.float32
         return np.zeros((1, *taken.shape[1:]), kind)
+
+
+def _thread_plan(options: RunOptions, provider: Provider) -> ThreadPlan | None:
+    """Returns how inferences share the processors; None if one at a time has what ONNX Runtime gives it."""
+    if provider.is_gpu or options.hint == "latency":
+        return None
+    return throughput_plan(options.batch_size, _processors())
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def at_least(images: Images, count: int) -> Images:

@@ -83,13 +83,18 @@ def gpu_session(model: bytes, name: str, provider: Provider, gpu: int, options: 
     return session
 
 
-def cpu_session(model: bytes, name: str) -> Any:
+def cpu_session(model: bytes, name: str, threads: int = 0) -> Any:
     """Creates a session on the CPU, whatever else the installed ONNX Runtime has.
+
+    Args:
+        model: The graph, as bytes that were checked.
+        name: What messages call it.
+        threads: Threads within an operator; 0 lets ONNX Runtime take every core.
 
     Raises:
         BackendError: ONNX Runtime is not installed or refuses the graph.
     """
-    return session_from_model(model, name=name)
+    return session_from_model(model, threads, name)
 
 
 def refusal(provider: Provider, name: str, raised: str, logged: str) -> BackendError:

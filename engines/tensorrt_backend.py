@@ -36,7 +36,6 @@ class TensorRTBackend:
     """Builds plans with `tensorrt` (8.6 or later, for the GPU of this machine) or `tensorrt_rtx`, which needs none."""
 
     suffix = ".plan"
-    on_cpu = False
 
     def __init__(self, name: str, package: str) -> None:
         self.name = name

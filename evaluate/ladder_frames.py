@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,16 @@ from export.sidecar import Recipe, sha256_of_json
 from export.versions import versions_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from evaluate.scoring.scoring import InferEach
     from evaluate.scoring.session import Session
-    from export.runner import Runner
     from export.sidecar import Artifact
 
 ONNXRUNTIME = "onnxruntime"
+_TORCH = "torch"
 _BATCH_SIZE = 8
 _DEVICE = "CPU"
 
@@ -45,11 +48,13 @@ def torch_frames(session: Session, source: str, skip_unreadable: bool) -> Artifa
     """
     _, digest = source_weights(session.run, session.spec, source)
 
-    def runner() -> Runner:
-        return TorchRunner(source_detector(session.run, session.spec, source).module)
+    @contextmanager
+    def opened() -> Iterator[InferEach]:
+        with TorchRunner(source_detector(session.run, session.spec, source).module) as runner:
+            yield partial(map, runner.infer)
 
     versions = versions_of("torch", "timm")
-    return _obtained(session, source, ("torch", versions), {"weights": digest}, runner, skip_unreadable)
+    return _obtained(session, source, (_TORCH, versions), {"weights": digest}, opened, skip_unreadable)
 
 
 def graph_frames(session: Session, variant: str, graph: Artifact, skip_unreadable: bool) -> Artifact:
@@ -62,11 +67,13 @@ def graph_frames(session: Session, variant: str, graph: Artifact, skip_unreadabl
     """
     backend = backend_from_name(ONNXRUNTIME)
 
-    def runner() -> Runner:
-        return backend.runner(graph, RunOptions(_BATCH_SIZE))
+    @contextmanager
+    def opened() -> Iterator[InferEach]:
+        with backend.runner(graph, RunOptions(_BATCH_SIZE, hint="throughput")) as runner:
+            yield runner.infer_each
 
     versions = dict(backend.versions())
-    return _obtained(session, variant, (ONNXRUNTIME, versions), {"onnx": graph.sha256}, runner, skip_unreadable)
+    return _obtained(session, variant, (ONNXRUNTIME, versions), {"onnx": graph.sha256}, opened, skip_unreadable)
 
 
 def _obtained(
@@ -74,7 +81,7 @@ def _obtained(
     name: str,
     tool: tuple[str, Mapping[str, str]],
     parents: Mapping[str, str],
-    runner_of: Callable[[], Runner],
+    opened: Callable[[], AbstractContextManager[InferEach]],
     skip_unreadable: bool,
 ) -> Artifact:
     samples, contract = session.samples, session.spec.contract.input
@@ -100,12 +107,14 @@ def _obtained(
         if known:
             session.announce(f"going on after {len(known)} of {len(samples.samples)} images of {name} by {kind}")
         reader_of = partial(
-            BatchReader, contract=contract, batch_size=_BATCH_SIZE, skip_unreadable=skip_unreadable, in_bursts=True
+            BatchReader,
+            contract=contract,
+            batch_size=_BATCH_SIZE,
+            skip_unreadable=skip_unreadable,
+            in_bursts=kind == _TORCH,  # it splits each operator over all processors
         )
-        with runner_of() as runner:
-            scored = resumed_frames(
-                partial(map, runner.infer), reader_of, known, samples, unfinished, f"{name} by {kind}"
-            )
+        with opened() as infer_each:
+            scored = resumed_frames(infer_each, reader_of, known, samples, unfinished, f"{name} by {kind}")
         write_frame_scores(path, scored.frames)
         return {
             "unreadable": [path_from_root(sample.path, samples.root) for sample in scored.unreadable],

@@ -55,7 +55,7 @@ def obtained_frames(session: Session, variant: Variant, engine: Artifact, images
     )
 
     def write(path: Path) -> Mapping[str, Any]:
-        with backend.runner(engine, request.run_options(request.batch_size)) as runner:
+        with backend.runner(engine, request.run_options(request.batch_size, "throughput")) as runner:
             # A device without the memory for the batch asked for takes a smaller one, and says so in its notes.
             batch_size = min(request.batch_size, runner.largest_batch)
             unfinished = UnfinishedScores(images.unfinished_at, sha256_of_json([logits.key, batch_size]), samples.root)
@@ -90,7 +90,7 @@ def backend_label(session: Session) -> str:
 
 
 def reader_of_engine(session: Session, engine: Artifact, samples: Sequence[Sample], batch_size: int) -> BatchReader:
-    """Returns a reader of images in the form that an engine takes, which leaves the processors to an engine on them.
+    """Returns a reader of images in the form that an engine takes.
 
     Raises:
         ArtifactError: The engine takes a form that this release does not know.
@@ -105,7 +105,6 @@ def reader_of_engine(session: Session, engine: Artifact, samples: Sequence[Sampl
         batch_size,
         skip_unreadable=session.request.skip_unreadable,
         form=form,
-        in_bursts=session.backend.on_cpu,
     )
 
 

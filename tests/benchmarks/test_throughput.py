@@ -35,24 +35,14 @@ def test_the_ratio_is_the_median_of_turns_and_who_begins_alternates() -> None:
 
     order: list[str] = []
     # The first turn of each does not count; the machine is twice as slow in the last one.
-    loops = (loop("bare", [9, 1, 1, 1, 2], order), loop("evaluated", [9, 1.25, 2, 1, 4], order))
-    row = row_of_turns("q8", 4, 100, loops, 4)
-    assert order == [
-        "bare",
-        "evaluated",
-        "bare",
-        "evaluated",
-        "evaluated",
-        "bare",
-        "bare",
-        "evaluated",
-        "evaluated",
-        "bare",
-    ]
-    # Ratios 0.8, 0.5, 1 and 0.5.
+    bare = {"slow": loop("slow", [9, 3, 3, 3, 6], order), "fast": loop("fast", [9, 1, 1, 1, 2], order)}
+    row = row_of_turns("q8", 4, 100, bare, loop("evaluated", [9, 1.25, 2, 1, 4], order), 4)
+    forth = ["slow", "fast", "evaluated"]
+    assert order == [*forth, *forth, *forth[::-1], *forth, *forth[::-1]]
+    # To the faster bare loop: 0.8, 0.5, 1 and 0.5.
     assert row.ratio == pytest.approx(0.65)
     assert row.quartiles == pytest.approx((0.5, 0.85))
-    assert row.bare == 100
+    assert row.bare == pytest.approx({"slow": 100 / 3, "fast": 100})
     assert row.evaluated == pytest.approx(100 / 1.625)
 
 
@@ -64,7 +54,7 @@ def test_the_command_measures_a_tiny_run(run: RunFolder, tmp_path: Path, capsys:
     code = throughput.main([str(run.root), "--test", str(data), *options])
     record = json.loads(written.read_text(encoding="utf-8"))
     assert [(row["variant"], row["batch"]) for row in record["rows"]] == [("baseline", 1), ("baseline", 5)]
-    assert all(row["bare"] > 0 and row["evaluated"] > 0 for row in record["rows"])
+    assert all(min(*row["bare"].values(), row["evaluated"]) > 0 for row in record["rows"])
     enough = all(row["ratio"] >= 0.9 for row in record["rows"])
     assert code == (0 if enough else 3)
     told = capsys.readouterr().out.splitlines()
@@ -79,13 +69,13 @@ def test_too_slow_an_evaluation_is_told(
     import throughput
     from throughput_turns import ThroughputRow
 
-    row = ThroughputRow("baseline", 1, 100.0, 100 * ratio, ratio, (ratio, ratio))
+    row = ThroughputRow("baseline", 1, {"one at a time": 100.0}, 100 * ratio, ratio, (ratio, ratio))
     monkeypatch.setattr(throughput, "_row", lambda *_: row)
     data = write_tree(tmp_path / "test", first_identity=0)
     assert throughput.main([str(run.root), "--test", str(data), "--batch-sizes", "1"]) == code
 
 
-def test_both_loops_take_whole_batches_of_the_same_engine(run: RunFolder, tmp_path: Path) -> None:
+def test_all_loops_take_whole_batches_of_the_same_engine(run: RunFolder, tmp_path: Path) -> None:
     import throughput
 
     data = write_tree(tmp_path / "test", first_identity=0)  # 24 images

@@ -61,7 +61,6 @@ class PipelinedBackend:
     garbage_at: int | None = None
     name: str = "onnxruntime"  # so that files are named as those of a backend that exists
     suffix: str = ".onnx"
-    on_cpu: bool = False
     opened: list[RunOptions] = field(default_factory=list)
     batches: list[NDArray[np.generic]] = field(default_factory=list)
     cold_starts: list[NDArray[np.generic]] = field(default_factory=list)
