@@ -16,7 +16,6 @@ Exit code: 0 if every ratio is at least 0.9, 3 if one is not, 2 for a mistake in
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 from throughput_turns import SMALLEST_RATIO, ThroughputRow, row_of_turns
 
 from export.command import EXIT_LIMIT_MISSED, run_command, whole_number
+from export.concurrency import inferences_at_a_time, processors_at_hand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,7 +72,7 @@ def _run(arguments: argparse.Namespace) -> int:
         rows.append(row)
         print(_line(row), flush=True)
     if arguments.json:
-        machine = {"cores": len(os.sched_getaffinity(0)), "device": backend.device(arguments.gpu)}
+        machine = {"cores": processors_at_hand(), "device": backend.device(arguments.gpu)}
         asked = {"images": arguments.images, "turns": arguments.turns, "backend": backend.name}
         record = {**asked, "machine": machine, "versions": versions, "rows": [asdict(row) for row in rows]}
         write_json(arguments.json, record)
@@ -119,7 +119,8 @@ def _row(name: str, work: Work, backend: Backend, turns: int, gpu: int) -> Throu
 
     from engines.engine_runner import RunOptions
 
-    with backend.runner(work.engine, RunOptions(work.batch, gpu=gpu, hint="throughput")) as runner:
+    inferences = inferences_at_a_time(work.batch, work.contract.size, processors_at_hand())
+    with backend.runner(work.engine, RunOptions(work.batch, gpu=gpu, inferences=inferences)) as runner:
         bare = bare_loops(backend.name, work, runner)
         return row_of_turns(name, work.batch, len(work.samples), bare, evaluation(work, runner), turns)
 

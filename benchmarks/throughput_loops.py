@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from calibration.loading import BatchReader
 from evaluate.scoring.scoring import scored_batches
+from export.concurrency import processors_at_hand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,7 +76,7 @@ def bare_loops(backend: str, work: Work, runner: EngineRunner) -> Mapping[str, C
     """
     if backend != "onnxruntime":
         return {"queries": _queries(work, runner)}
-    processors = len(os.sched_getaffinity(0))
+    processors = processors_at_hand()
     return {"one at a time": _session(work, 0, 1), f"{processors} at a time": _session(work, 1, processors)}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from calibration.freed_memory import keep_freed_memory
+from export.concurrency import processors_at_hand
 from export.errors import ImageError
 from export.preprocessing import array_from_file, pixels_from_file
 
@@ -75,7 +75,7 @@ class BatchReader:
         self._samples = samples
         self._contract = contract
         self._batch_size = batch_size
-        self._workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
+        self._workers = workers or min(_MOST_WORKERS, processors_at_hand())
         self._skip_unreadable = skip_unreadable
         self._form = form
         self._in_bursts = in_bursts

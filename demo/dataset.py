@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import multiprocessing
-import os
 import shutil
 import signal
 from concurrent.futures import ProcessPoolExecutor
@@ -27,6 +26,7 @@ from demo.camera import camera_from_seed, exposed, jpeg_bytes
 from demo.face_swap import forgery_from_seed, severity_from_seed, swapped
 from demo.identity import identity_from_seed
 from demo.portrait import portrait_from_identity, video_frames
+from export.concurrency import processors_at_hand
 from export.errors import DataError
 from export.progress import progress_bar
 from export.sidecar import read_json, write_json
@@ -178,7 +178,7 @@ def _draw_all(folder: Path, plan: SplitPlan, videos: tuple[DrawnVideo, ...], wor
     draw = partial(draw_video, folder, plan)
     context = multiprocessing.get_context("spawn")  # forking a process that has loaded torch may hang it
     with ProcessPoolExecutor(
-        min(workers, os.cpu_count() or 1),
+        min(workers, processors_at_hand()),
         mp_context=context,
         # Ctrl-C reaches every process of a terminal; only this one shall speak of it.
         initializer=_ignore_interrupts,

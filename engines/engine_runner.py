@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from export.runner import Runner
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from export.runner import Images
 
-# OpenVINO's term and values: each inference as soon as possible, or as many images per second as possible.
-PerformanceHint: TypeAlias = Literal["latency", "throughput"]
-
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -27,14 +24,14 @@ class RunOptions:
         batch_size: Most images per inference; a runner allocates for as many.
         cuda_graphs: Whether a GPU replays each batch size from a CUDA graph.
         gpu: Index of the GPU.
-        hint: Whether an inference has all processors to itself, or shares them with others that `infer_each` begins
-            meanwhile. Logits are the same. A GPU's runner overlaps copies and compute in any case.
+        inferences: Inferences that `infer_each` may run at a time on the processors; with 1, each has all of them.
+            Logits are the same. A GPU's runner overlaps copies and compute in any case.
     """
 
     batch_size: int = 16
     cuda_graphs: bool = True
     gpu: int = 0
-    hint: PerformanceHint = "latency"
+    inferences: int = 1
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from engines.onnxruntime_placement import placement_from_profile, placement_note
 from engines.onnxruntime_provider import CPU, TENSORRT
 from engines.onnxruntime_session import TF32_VARIABLE, cpu_session, gpu_session
 from engines.trusted import trusted_bytes
-from export.concurrency import in_order, throughput_plan
+from export.concurrency import in_order, processors_at_hand
 from export.contract import INPUT_NAME, OUTPUT_NAME
 from export.errors import BackendError
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from engines.engine_runner import RunOptions
     from engines.onnxruntime_provider import Provider
-    from export.concurrency import ThreadPlan
     from export.runner import Images
     from export.sidecar import Artifact
 
@@ -47,7 +46,7 @@ class OnnxEngineRunner:
         self._engine = engine
         self._options = options
         self._provider = provider
-        self._plan = _thread_plan(options, provider)
+        self._inferences = 1 if provider.is_gpu else options.inferences
         self._session: Any = None
         self._binding: DeviceBinding | None = None
         self._held = ExitStack()
@@ -61,7 +60,7 @@ class OnnxEngineRunner:
         if self._provider.is_gpu:
             self._enter_gpu(model, name)
         else:
-            self._session = cpu_session(model, name, self._plan.threads if self._plan else 0)
+            self._session = cpu_session(model, name, self._threads)
         self._load_ms = 1000 * (time.perf_counter() - started)
         return self
 
@@ -81,8 +80,9 @@ class OnnxEngineRunner:
     def conditions(self) -> dict[str, str]:
         """Names the provider, and tells whether it ran every node on a GPU, and of a CPU the processors at hand."""
         if not self._provider.is_gpu:
-            shared = self._plan.to_text() if self._plan else "default of ONNX Runtime"
-            return {"provider": self._provider.name, "threads": f"{shared} on {_processors()} processors"}
+            threads = f"{self._threads or 'default of ONNX Runtime'} on {processors_at_hand()} processors"
+            at_a_time = {"inferences at a time": str(self._inferences)} if self._inferences > 1 else {}
+            return {"provider": self._provider.name, "threads": threads, **at_a_time}
         if not self._placement:
             self._run(self._blank())
         return {
@@ -97,8 +97,8 @@ class OnnxEngineRunner:
         return self._run(images)[0]
 
     def infer_each(self, batches: Iterable[Images]) -> Iterator[NDArray[np.float32]]:
-        """Yields the logits of each batch; for throughput on the processors, it takes some batches ahead."""
-        return in_order(self.infer, batches, self._plan.inferences) if self._plan else map(self.infer, batches)
+        """Yields the logits of each batch; takes as many ahead as it may run at a time, and one."""
+        return in_order(self.infer, batches, self._inferences) if self._inferences > 1 else map(self.infer, batches)
 
     def queries(self, images: Images) -> Generator[Query, None, None]:
         """Times the call of ONNX Runtime, and on a GPU each copy; the host waits for one before it begins the next."""
@@ -150,6 +150,14 @@ class OnnxEngineRunner:
         self._placement = placement
 
     @property
+    def _threads(self) -> int:
+        """Threads of the session, so many that inferences at a time, each called by its own, keep every processor busy.
+
+        None but the caller's where each has a processor of its own; 0, ONNX Runtime's default, for one at a time.
+        """
+        return max(1, processors_at_hand() - self._inferences + 1) if self._inferences > 1 else 0
+
+    @property
     def _smallest_batch(self) -> int:
         """Smallest batch of the profile that TensorRT's provider builds for."""
         return int(self._engine.facts.get("batch", [1])[0])
@@ -158,17 +166,6 @@ class OnnxEngineRunner:
         taken = self._session.get_inputs()[0]
         kind = np.uint8 if "uint8" in taken.type else np.float32
         return np.zeros((1, *taken.shape[1:]), kind)
-
-
-def _thread_plan(options: RunOptions, provider: Provider) -> ThreadPlan | None:
-    """Returns how inferences share the processors; None if one at a time has what ONNX Runtime gives it."""
-    if provider.is_gpu or options.hint == "latency":
-        return None
-    return throughput_plan(options.batch_size, _processors())
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def at_least(images: Images, count: int) -> Images:

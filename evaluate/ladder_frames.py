@@ -11,7 +11,7 @@ from calibration.samples import path_from_root
 from engines.backend import backend_from_name
 from engines.engine_runner import RunOptions
 from evaluate.maps.source_models import source_detector, source_weights
-from evaluate.scoring.frame_files import FRAMES_KIND
+from evaluate.scoring.frame_files import FRAMES_KIND, inferences_for_throughput
 from evaluate.scoring.resumable_scoring import resumed_frames
 from evaluate.scoring.score_files import write_frame_scores
 from evaluate.scoring.unfinished_scores import UnfinishedScores
@@ -66,10 +66,11 @@ def graph_frames(session: Session, variant: str, graph: Artifact, skip_unreadabl
         SignoffError: An image does not decode, or nothing does.
     """
     backend = backend_from_name(ONNXRUNTIME)
+    inferences = inferences_for_throughput(session, _BATCH_SIZE)
 
     @contextmanager
     def opened() -> Iterator[InferEach]:
-        with backend.runner(graph, RunOptions(_BATCH_SIZE, hint="throughput")) as runner:
+        with backend.runner(graph, RunOptions(_BATCH_SIZE, inferences=inferences)) as runner:
             yield runner.infer_each
 
     versions = dict(backend.versions())

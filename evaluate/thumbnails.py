@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -12,6 +11,7 @@ from PIL import Image
 
 from calibration.samples import path_from_root
 from evaluate.likeness import THUMBNAIL_SIDE
+from export.concurrency import processors_at_hand
 from export.errors import ArtifactError, ImageError
 from export.preprocessing import image_from_file
 from export.progress import progress_bar
@@ -65,7 +65,7 @@ def thumbnail_of(image: Image.Image) -> NDArray[np.uint8]:
 
 def _made(samples: SampleSet, name: str) -> tuple[list[str], NDArray[np.uint8]]:
     paths = [sample.path for sample in samples.samples]
-    with ThreadPoolExecutor(min(_MOST_WORKERS, os.cpu_count() or 1), thread_name_prefix="thumbnails") as pool:
+    with ThreadPoolExecutor(min(_MOST_WORKERS, processors_at_hand()), thread_name_prefix="thumbnails") as pool:
         made = list(progress_bar(pool.map(_thumbnail_at, paths), f"thumbnails of the {name} set", len(paths), "image"))
     images = [path_from_root(path, samples.root) for path, each in zip(paths, made, strict=True) if each is not None]
     thumbnails = [each for each in made if each is not None]

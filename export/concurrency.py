@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -14,41 +14,31 @@ if TYPE_CHECKING:
 _Input = TypeVar("_Input")
 _Output = TypeVar("_Output")
 
-# Images that may be computed at a time: memory grows with each, and a machine may have a hundred processors.
-_MOST_IMAGES = 32
+# Pixels of images that may be computed at a time. Ten images of EfficientNet-B5's 456 pixels: less memory than the
+# default batch of 16 of them takes in one inference, and all that helps, because larger inferences share well.
+_MOST_PIXELS = 2**21
 
 
-@dataclass(frozen=True)
-class ThreadPlan:
-    """How inferences share the processors.
-
-    Attributes:
-        inferences: Inferences at a time, each called by a thread of its own.
-        threads: Threads of the session that they share, that of the caller included.
-    """
-
-    inferences: int
-    threads: int
-
-    def to_text(self) -> str:
-        """Returns it in words, for the record."""
-        threads = "1 thread each" if self.threads == 1 else f"sharing {self.threads} threads"
-        return f"{self.inferences} inferences at a time, {threads}"
+def processors_at_hand() -> int:
+    """Returns how many processors this process may use, which a container or `taskset` may have bounded."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def throughput_plan(batch_size: int, processors: int) -> ThreadPlan:
-    """Returns the plan by which the most images per second go through a network.
+def inferences_at_a_time(batch_size: int, size: int, processors: int) -> int:
+    """Returns how many inferences at a time put the most images per second through a network.
 
     An operator that is split over all processors ends when its last part ends, so that some wait at each of hundreds
-    of operators, and all of them wait if another thread takes one processor to decode an image. Inferences of one
-    thread each wait for nobody. Memory bounds how many there can be: up to 32 images at a time, or two batches.
+    of operators, and all of them wait if another thread takes one processor to decode an image. Inferences that have
+    a processor each wait for nobody. Memory bounds how many there can be, or it would grow with the processors.
 
     Args:
         batch_size: Images per inference, at least 1.
+        size: Height and width of an image in pixels, at least 1.
         processors: Processors at hand, at least 1.
     """
-    inferences = min(processors, max(2, _MOST_IMAGES // batch_size))
-    return ThreadPlan(inferences, processors - inferences + 1)
+    return max(1, min(processors, _MOST_PIXELS // (batch_size * size**2)))
 
 
 def in_order(

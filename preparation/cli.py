@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from export.command import CommandParser, run_command, whole_number
+from export.concurrency import processors_at_hand
 from export.face_contract import CropShape, FaceChoice, FaceContract, NoFace, Outside, VideoContract
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--workers",
         type=whole_number(1),
-        default=min(len(os.sched_getaffinity(0)), _MOST_WORKERS),
+        default=min(processors_at_hand(), _MOST_WORKERS),
         metavar="N",
         help="videos prepared at a time; changes nothing but the time (default: one for each processor, at most "
         f"{_MOST_WORKERS})",

@@ -12,6 +12,7 @@ from calibration.samples import path_from_root
 from evaluate.scoring.resumable_scoring import resumed_frames
 from evaluate.scoring.score_files import write_frame_scores
 from evaluate.scoring.unfinished_scores import UnfinishedScores
+from export.concurrency import inferences_at_a_time, processors_at_hand
 from export.contract import InputForm
 from export.errors import ArtifactError
 from export.sidecar import Recipe, sha256_of_json
@@ -55,7 +56,8 @@ def obtained_frames(session: Session, variant: Variant, engine: Artifact, images
     )
 
     def write(path: Path) -> Mapping[str, Any]:
-        with backend.runner(engine, request.run_options(request.batch_size, "throughput")) as runner:
+        inferences = inferences_for_throughput(session, request.batch_size)
+        with backend.runner(engine, request.run_options(request.batch_size, inferences)) as runner:
             # A device without the memory for the batch asked for takes a smaller one, and says so in its notes.
             batch_size = min(request.batch_size, runner.largest_batch)
             unfinished = UnfinishedScores(images.unfinished_at, sha256_of_json([logits.key, batch_size]), samples.root)
@@ -82,6 +84,11 @@ def obtained_frames(session: Session, variant: Variant, engine: Artifact, images
     frames = session.store.obtain(images.scores_at, recipe, write, 100_000)
     images.unfinished_at.unlink(missing_ok=True)  # only now: a kill before the sidecar is written costs nothing
     return frames
+
+
+def inferences_for_throughput(session: Session, batch_size: int) -> int:
+    """Returns how many inferences at a time an engine on the processors is given."""
+    return inferences_at_a_time(batch_size, session.spec.contract.input.size, processors_at_hand())
 
 
 def backend_label(session: Session) -> str:

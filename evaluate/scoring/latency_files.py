@@ -55,7 +55,7 @@ def obtained_latency(session: Session, variant: Variant, engine: Artifact) -> Ar
     )
 
     def write(path: Path) -> Mapping[str, Any]:
-        with backend.runner(engine, request.run_options(max(request.latency_sizes), "latency")) as runner:
+        with backend.runner(engine, request.run_options(max(request.latency_sizes))) as runner:
             record = measured_latency(
                 runner,
                 lambda batch: first_images(session, engine, batch),

@@ -11,7 +11,6 @@ from engines.latency_measuring import LatencyConditions
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engines.engine_runner import PerformanceHint
     from export.face_contract import Aggregation
 
 
@@ -66,6 +65,6 @@ class EvaluationRequest:
         """The batch sizes to measure, each once, the smallest first."""
         return tuple(sorted(set(self.latency_batches)))
 
-    def run_options(self, batch_size: int, hint: PerformanceHint) -> RunOptions:
-        """Returns how to run an engine at batches of at most this size."""
-        return RunOptions(batch_size, self.cuda_graphs, self.gpu, hint)
+    def run_options(self, batch_size: int, inferences: int = 1) -> RunOptions:
+        """Returns how to run an engine at batches of at most this size, and how many at a time on the processors."""
+        return RunOptions(batch_size, self.cuda_graphs, self.gpu, inferences)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,7 +79,10 @@ def test_what_is_no_picture_is_counted_and_left_out(samples: tuple[Sample, ...])
     assert reader.unreadable == bad
 
 
-def test_decoding_runs_at_most_two_batches_ahead(samples: tuple[Sample, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("batch_size", "workers", "most"), [(2, 1, 4), (2, 2, 4), (1, 3, 6)])
+def test_decoding_runs_at_most_two_batches_or_two_images_per_worker_ahead(
+    samples: tuple[Sample, ...], batch_size: int, workers: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     decoded = threading.Semaphore(0)
     count = 0
     lock = threading.Lock()
@@ -91,12 +95,13 @@ def test_decoding_runs_at_most_two_batches_ahead(samples: tuple[Sample, ...], mo
         return array_from_file(path, contract)
 
     monkeypatch.setattr(loading, "array_from_file", counting)
-    batches = iter(BatchReader(samples, CONTRACT, 2))
+    batches = iter(BatchReader(samples, CONTRACT, batch_size, workers))
     next(batches)
-    for _ in range(4):
+    for _ in range(most):
         assert decoded.acquire(timeout=10)
-    # Two images were handed out, so that at most two batches of two besides them may have been started.
-    assert count <= 6
+    # One batch was handed out, and not even time enough lets the workers begin more than those beside it.
+    time.sleep(0.05)
+    assert count <= batch_size + most
 
 
 @pytest.mark.parametrize(("batch_size", "burst", "expected"), [(2, 6, 6), (6, 4, 6), (4, 6, 6), (1, 100, 18)])

@@ -108,6 +108,28 @@ def test_a_cpu_engine_scores_like_the_graph(
     assert conditions["threads"].endswith(f"{len(os.sched_getaffinity(0))} processors")
 
 
+@pytest.mark.parametrize("inferences", [2, 3, 64])
+def test_inferences_at_a_time_give_the_same_logits_in_order(
+    inferences: int, fp32_model: onnx.ModelProto, images: NDArray[np.float32], tmp_path: Path
+) -> None:
+    engine, backend = built(fp32_model, tmp_path), backend_from_name("onnxruntime")
+    random = np.random.default_rng()
+    batches = [random.normal(size=(size, *images.shape[1:])).astype(np.float32) for size in (3, 1, 2, 3, 3, 1, 3)]
+    with (
+        backend.runner(engine, RunOptions(3)) as one,
+        backend.runner(engine, RunOptions(3, inferences=inferences)) as many,
+    ):
+        expected, got = list(one.infer_each(batches)), list(many.infer_each(batches))
+        told = many.conditions
+    assert len(got) == len(expected)
+    for logits, reference in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(logits, reference)
+    processors = len(os.sched_getaffinity(0))
+    assert told["inferences at a time"] == str(inferences)
+    assert told["threads"] == f"{max(1, processors - inferences + 1)} on {processors} processors"
+    assert "inferences at a time" not in one.conditions
+
+
 def test_what_a_session_refuses_is_one_line(fp32_model: onnx.ModelProto, tmp_path: Path) -> None:
     engine = built(fp32_model, tmp_path)
     runner = backend_from_name("onnxruntime").runner(engine, RunOptions(2))

@@ -9,6 +9,7 @@ import pytest
 
 from engines.latency_measuring import LatencyConditions
 from engines.run_folder import RunFolder
+from evaluate.scoring import frame_files
 from evaluate.scoring.latency_files import read_latency
 from evaluate.scoring.measuring import MeasuredEngine, measured_engines
 from evaluate.scoring.request import EvaluationRequest
@@ -267,11 +268,13 @@ def test_a_batch_outside_the_profile_is_refused_before_any_work(
 
 
 def test_latency_is_measured_before_anything_is_warm(
-    request_of: Callable[[str], EvaluationRequest], data: Path
+    request_of: Callable[[str], EvaluationRequest], data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(frame_files, "processors_at_hand", lambda: 3)
     request = replace(request_of("run"), latency_batches=(40, 1, 40), latency_conditions=QUICK)
     entry = measured(request, backend := PipelinedBackend())
-    assert [options.batch_size for options in backend.opened] == [40, BATCH]
+    # What is timed has the processors to itself; scores take what lets the most images through.
+    assert [(options.batch_size, options.inferences) for options in backend.opened] == [(40, 1), (BATCH, 3)]
     assert entry.latency is not None
     record = read_latency(entry.latency)
     assert [batch.batch for batch in record.batches] == [1, 40]
