@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # Decoding and resizing leave Python's lock, so that threads share the work; more than a few outrun any consumer.
 _MOST_WORKERS = 8
-# Images in a burst, if a batch has fewer: so many that all workers have something to do, so few that they fit anywhere.
-_BURST = 32
+# Fewest images that are decoded ahead: so many that all workers have something to do, so few that they fit anywhere.
+_AHEAD = 32
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,11 @@ class Batch:
 class BatchReader:
     """Iterates over samples in order.
 
-    Decoding overlaps with what the consumer does, at most two batches or two images per worker ahead. A consumer that
-    splits each operator over every processor loses by that: it waits for the thread whose processor decodes. For such a
-    one, a burst of images is decoded while it waits, one batch or 32 images, and none beside it. Either way, memory
-    does not grow with the number of samples.
+    Decoding overlaps with what the consumer does, two batches or 32 images ahead, and goes on whenever half of them are
+    taken: a consumer on the same processors is then disturbed once per lump instead of once per image. One that splits
+    each operator over every processor still loses, because it waits for the thread whose processor decodes. For such
+    a one, a burst of images is decoded while it waits, one batch or 32 images, and none beside it. Either way, memory
+    grows neither with the number of samples nor with the workers.
 
     Args:
         samples: What to read.
@@ -79,7 +80,8 @@ class BatchReader:
         self._skip_unreadable = skip_unreadable
         self._form = form
         self._in_bursts = in_bursts
-        self._most_pending = max(batch_size, _BURST) if in_bursts else 2 * max(batch_size, self._workers)
+        self._most_pending = max(batch_size if in_bursts else 2 * batch_size, _AHEAD)
+        self._refilled_at = 0 if in_bursts else self._most_pending // 2
         self.unreadable: list[Sample] = []
 
     def __len__(self) -> int:
@@ -111,7 +113,7 @@ class BatchReader:
         with ThreadPoolExecutor(self._workers, thread_name_prefix="decode") as pool:
             try:
                 while True:
-                    if not (self._in_bursts and pending):
+                    if len(pending) <= self._refilled_at:
                         missing = islice(remaining, self._most_pending - len(pending))
                         pending.extend((sample, self._submit(pool, sample)) for sample in missing)
                     if self._in_bursts:

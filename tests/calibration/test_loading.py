@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +16,13 @@ from export.preprocessing import array_from_file, pixels_from_file
 from tests.celeb_df_tree import write_tree
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from calibration.samples import Sample
+    from export.runner import Images
 
 CONTRACT = InputContract(32)
 
@@ -36,7 +37,7 @@ def samples(tmp_path: Path) -> tuple[Sample, ...]:
 def test_batches_are_the_images_in_order(
     samples: tuple[Sample, ...], batch_size: int, in_bursts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "_BURST", 7)
+    monkeypatch.setattr(loading, "_AHEAD", 7)
     reader = BatchReader(samples, CONTRACT, batch_size, in_bursts=in_bursts)
     batches = list(reader)
     assert len(batches) == len(reader) == -(-18 // batch_size)
@@ -79,29 +80,25 @@ def test_what_is_no_picture_is_counted_and_left_out(samples: tuple[Sample, ...])
     assert reader.unreadable == bad
 
 
-@pytest.mark.parametrize(("batch_size", "workers", "most"), [(2, 1, 4), (2, 2, 4), (1, 3, 6)])
-def test_decoding_runs_at_most_two_batches_or_two_images_per_worker_ahead(
-    samples: tuple[Sample, ...], batch_size: int, workers: int, most: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("batch_size", "ahead", "most"), [(2, 1, 4), (2, 6, 6), (1, 7, 7), (3, 6, 6)])
+def test_decoding_runs_at_most_two_batches_or_a_lump_of_images_ahead(
+    samples: tuple[Sample, ...], batch_size: int, ahead: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoded = threading.Semaphore(0)
-    count = 0
-    lock = threading.Lock()
+    submitted = 0
+    submit = BatchReader._submit
 
-    def counting(path: Path, contract: InputContract) -> NDArray[np.float32]:
-        nonlocal count
-        with lock:
-            count += 1
-        decoded.release()
-        return array_from_file(path, contract)
+    def counting(self: BatchReader, pool: ThreadPoolExecutor, sample: Sample) -> Future[Images]:
+        nonlocal submitted
+        submitted += 1
+        return submit(self, pool, sample)
 
-    monkeypatch.setattr(loading, "array_from_file", counting)
-    batches = iter(BatchReader(samples, CONTRACT, batch_size, workers))
-    next(batches)
-    for _ in range(most):
-        assert decoded.acquire(timeout=10)
-    # One batch was handed out, and not even time enough lets the workers begin more than those beside it.
-    time.sleep(0.05)
-    assert count <= batch_size + most
+    monkeypatch.setattr(BatchReader, "_submit", counting)
+    monkeypatch.setattr(loading, "_AHEAD", ahead)
+    handed_out = 0
+    for batch in BatchReader(samples, CONTRACT, batch_size):
+        handed_out += len(batch.samples)
+        # Half of what may be ahead is under way, unless the samples end, and never more than all of it.
+        assert min(handed_out + most // 2, len(samples)) <= submitted <= handed_out + most
 
 
 @pytest.mark.parametrize(("batch_size", "burst", "expected"), [(2, 6, 6), (6, 4, 6), (4, 6, 6), (1, 100, 18)])
@@ -115,7 +112,7 @@ def test_bursts_are_decoded_only_while_the_consumer_waits(
         return array_from_file(path, contract)
 
     monkeypatch.setattr(loading, "array_from_file", counting)
-    monkeypatch.setattr(loading, "_BURST", burst)
+    monkeypatch.setattr(loading, "_AHEAD", burst)
     handed_out = 0
     for batch in BatchReader(samples, CONTRACT, batch_size, in_bursts=True):
         handed_out += len(batch.samples)
