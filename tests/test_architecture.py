@@ -89,6 +89,20 @@ def test_commands_answer_without_loading_frameworks(command: str) -> None:
     assert "example" in done.stdout
 
 
+def test_a_wrong_path_to_a_checkpoint_is_told_without_loading_frameworks() -> None:
+    script = (
+        "import sys\nfrom evaluate.inspection.cli import main\n"
+        "code = main(['nowhere.pth'])\n"
+        "heavy = {'torch', 'timm', 'onnx', 'onnxruntime', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or code)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr.strip()) == (
+        2,
+        "inspect-checkpoint: error: no checkpoint at nowhere.pth; pass the file that the training script wrote",
+    )
+
+
 @pytest.mark.parametrize("pipeline", ["engines.pipeline", "evaluate.pipeline"])
 def test_mistakes_in_the_command_and_the_data_are_told_without_loading_torch(pipeline: str) -> None:
     """It takes seconds to load, and evaluating again what is all stored needs none of it."""

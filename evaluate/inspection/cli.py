@@ -66,17 +66,20 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # Imported here, so that --help and a mistyped option answer at once.
-    from evaluate.inspection.model_start import commented_toml, is_open
-    from evaluate.inspection.recognition import recognised
-    from evaluate.inspection.text import recognition_text
+    from export.checkpoints.file_kind import kind_of_file
     from export.model_file import contract_from_toml
     from export.sidecar import write_atomically
 
     out: Path | None = arguments.out
     if out is not None and out.exists():
         raise SignoffError(f"{out} exists and is not overwritten; choose another name for --out or move it away")
+    kind_of_file(arguments.checkpoint)
     declared = contract_from_toml(arguments.model) if arguments.model else None
+    # Imported here, so that --help, a mistyped option and a wrong path answer at once.
+    from evaluate.inspection.model_start import commented_toml, is_open
+    from evaluate.inspection.recognition import recognised
+    from evaluate.inspection.text import recognition_text
+
     found = recognised(arguments.checkpoint, declared)
     print(recognition_text(found), flush=True)
     if found.start is None:
