@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 from dataclasses import replace
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -120,6 +121,8 @@ def test_facts_tell_what_a_plan_holds(rtx: Backend, fp32_model: onnx.ModelProto,
     assert (facts["version_compatible"], facts["hardware_compatible"]) == (False, False)
     assert "device" not in facts
     assert rtx.build_device() == {}
+    owners = packages_distributions()["tensorrt_rtx_libs"]
+    assert [f"cu{facts['cuda_major']}" in owner for owner in owners] == [True]
 
 
 @pytest.mark.parametrize(

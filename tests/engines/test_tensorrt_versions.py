@@ -84,6 +84,22 @@ def test_the_bit_of_strong_typing_is_that_of_the_release(
     assert facts["warnings"] == []
 
 
+@pytest.mark.parametrize(("known", "recorded"), [({"tensorrt": 12}, 12), ({}, None)])
+def test_the_cuda_of_a_package_is_recorded_where_it_tells(
+    known: dict[str, int],
+    recorded: int | None,
+    installed: Callable[..., Any],
+    fp16_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """JetPack's packages do not tell, and nothing is guessed."""
+    installed("10.0.1")
+    monkeypatch.setattr("engines.tensorrt_backend.cuda_major_of", known.get)
+    facts = built(fp16_path)
+    assert facts.get("cuda_major") == recorded
+    assert ("cuda_major" in facts) == (recorded is not None)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_release_builds_the_reference_without_tf32(
     version: str, installed: Callable[..., Any], fp32_model: onnx.ModelProto, tmp_path: Path
