@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 from dataclasses import replace
 from importlib.metadata import packages_distributions
@@ -215,6 +216,21 @@ def test_ctrl_c_cancels_a_build(
     assert answers == [True]
     assert any("Cancel" in error for error in message_log("tensorrt_rtx").errors)
     assert not (tmp_path / "m.plan").exists()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_build_draws_one_bar_on_a_terminal_alone(
+    terminal: bool,
+    rtx: Backend,
+    fp32_model: onnx.ModelProto,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    rtx.build(saved(fp32_model, tmp_path / "m.onnx"), tmp_path / "m.plan", BuildOptions())
+    shown = capsys.readouterr().err
+    assert len(re.findall(r"building m\.onnx: .*?\| 0/\d+", shown)) == terminal
 
 
 def test_unsupported_target_lists_those_that_are(rtx: Backend, fp32_model: onnx.ModelProto, tmp_path: Path) -> None:
