@@ -274,12 +274,18 @@ def test_precisions_come_from_the_inspector_at_the_typical_batch(
     assert module.record.inspected_shapes == {"image": (8, 3, 64, 64)}
 
 
-@pytest.mark.parametrize("trouble", ["unloadable", "opaque", "version-compatible"])
+def no_runtime(log: object) -> None:
+    raise TypeError("pybind11::init(): factory function returned nullptr")
+
+
+@pytest.mark.parametrize("trouble", ["no runtime", "unloadable", "opaque", "version-compatible"])
 def test_precisions_come_from_the_graph_where_the_plan_does_not_tell(
     trouble: str, installed: Callable[..., Any], fp16_path: Path
 ) -> None:
     module = installed("10.0.1")
     module.record.loadable = trouble != "unloadable"
+    if trouble == "no runtime":
+        module.Runtime = no_runtime
     module.record.inspected = "{}" if trouble == "opaque" else module.record.inspected
     facts = built(fp16_path, BuildOptions(version_compatible=trouble == "version-compatible"))
     assert facts["precisions"]["source"] == "graph"
