@@ -88,6 +88,7 @@ class OnnxEngineRunner:
         return {
             # Not how many nodes: times of variants are compared only under equal conditions. A note has the numbers.
             "provider": f"{self._provider.name} for {'part of the graph' if self.notes else 'every node'}",
+            "CUDA graph": "no",
             "copies": "of pageable memory, timed by the host, not overlapped with compute",
             "TF32": f"NVIDIA_TF32_OVERRIDE={os.environ[TF32_VARIABLE]}" if self._provider is TENSORRT else "off",
         }

@@ -146,7 +146,7 @@ def _require_same_gpu(name: str, origin: PlanOrigin, device: CudaDevice) -> None
         built_on = f"{origin.device or 'a GPU'} (SM {origin.compute_capability or 'not known'})"
         raise BackendError(
             f"{name} was built on {built_on[:80]!r}, and this is {here}; {_rebuild('tensorrt')} on this machine, or "
-            "build with --hardware-compatible, which is slower but runs on any GPU from SM 8.0 on"
+            "build with --hardware-compatible, which is slower but runs on any GPU from SM 8.0 on of the same platform"
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from engines.cuda_requirement import cuda_major_of
 from engines.plan_layers import layers_json
 from engines.sparsity import sparsity_told
 from engines.tensorrt_api import api_from_module
@@ -69,10 +70,12 @@ class TensorRTBackend:
         precisions, notice = _precisions(api, log, plan.data, graph.source, options)
         told = sorted({" ".join(warning.split()) for warning in log.warnings})
         targets = list(options.compute_capabilities) or "portable default"
+        cuda = cuda_major_of(self._package)
         return {
             "batch": [options.batch_min, options.batch_opt, options.batch_max],
             "compute_capabilities": targets if api.ahead_of_time else [device["compute_capability"]],
             **({"device": dict(device)} if device else {}),
+            **({"cuda_major": cuda} if cuda is not None else {}),
             "precisions": precisions,
             "weights_bytes": weights_bytes(graph.source),
             "layers_before_fusion": plan.layers_before_fusion,

@@ -56,6 +56,7 @@ _FACTS: dict[str, dict[str, Reader]] = {
         "batch": Stated.three_whole_numbers,
         "compute_capabilities": _text_or_texts,
         "device": Stated.texts_by_name,
+        "cuda_major": Stated.whole_number,
         "precisions": _precisions,
         "weights_bytes": _optional_whole_number,
         "download_bytes": _optional_whole_number,

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from engines.backend import backend_from_name
+from engines.engine_runner import Query
 from tests.celeb_df_tree import write_tree
+from tests.engines.scripted_runner import ScriptedRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from engines.run_folder import RunFolder
 
@@ -84,6 +89,23 @@ def test_all_loops_take_whole_batches_of_the_same_engine(run: RunFolder, tmp_pat
     assert [(work.batch, work.batches, len(work.samples)) for work in works] == [(5, 6, 30), (100, 1, 100)]
     assert works[0].samples[24:] == works[0].samples[:6]
     assert works[0].one_batch().shape == (5, 3, 64, 64)
+
+
+def test_a_gpu_s_bare_loop_is_as_many_queries_of_its_runner_as_a_turn_has_batches() -> None:
+    from throughput_loops import bare_loops
+
+    def overlapping(batch: int) -> Iterator[Query]:
+        """One starts every 2 s and takes 3 s."""
+        for start in itertools.count(0, 2):
+            yield Query(100.0 + start, 103.0 + start, 3000.0)
+
+    runner = ScriptedRunner(overlapping)
+    work: Any = SimpleNamespace(batches=5, one_batch=lambda: np.zeros((4, 3, 8, 8), np.float32))
+    loops = bare_loops("tensorrt", work, runner)
+    assert list(loops) == ["queries"]
+    assert [loops["queries"](), loops["queries"]()] == [4 * 2 + 3] * 2
+    assert len(runner.given) == 2 * 5
+    assert runner.calls == ["queries 4", "closed 4"] * 2
 
 
 def test_an_unknown_variant_is_refused(run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -292,11 +292,13 @@ def test_a_gpu_engine_is_timed_in_three_parts_and_placed(
         cold = runner.cold_start(images)
         queries = list(islice(runner.queries(images), 3))
         np.testing.assert_allclose(runner.infer(images), expected, atol=1e-5)
-        placed = runner.conditions["provider"]
+        conditions = runner.conditions
     assert asked == [([("CPUExecutionProvider", {"device_id": "1", "use_tf32": "0"})], {"enable_fallback": 0})]
     assert cold.first_inference_ms > 0
     assert all(query.to_device_ms is not None and query.to_host_ms is not None for query in queries)
-    assert placed == "CPUExecutionProvider for every node"
+    assert conditions["provider"] == "CPUExecutionProvider for every node"
+    assert conditions["CUDA graph"] == "no"
+    assert conditions["copies"] == "of pageable memory, timed by the host, not overlapped with compute"
     assert runner.notes == ()
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import signal
 from dataclasses import replace
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -15,13 +18,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from calibration.int8_weights import make_weight_only
+from calibration.placement import PlacementPolicy
 from engines import tensorrt_build
 from engines.backend import BuildOptions, backend_from_name
 from engines.tensorrt_module import message_log, tensorrt_module
 from export.errors import BackendError
 from export.half_precision import fp16_from_fp32
+from tests.calibration.planted import DIGEST, quantized_model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engines.backend import Backend
     from engines.tensorrt_module import Cancellation
 
@@ -48,23 +56,33 @@ def test_plans_are_built(precision: str, rtx: Backend, fp32_model: onnx.ModelPro
     assert facts["layers_before_fusion"] >= len(model.graph.node)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-@pytest.mark.parametrize("capability", ["7.5", "8.6", "8.9", "12.0"])
-def test_each_target_is_built(
+PRECISIONS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
+    "fp32": lambda model: model,
+    "fp16": fp16_from_fp32,
+    "int8": lambda model: fp16_from_fp32(quantized_model(model, PlacementPolicy())),
+    "int8-weights": lambda model: make_weight_only(model, DIGEST, ()).model,
+    "2-of-4": lambda model: sparse_model(fp16_from_fp32(model)),
+}
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision"),
+    [*itertools.product(["7.5", "8.6", "8.9", "12.0"], PRECISIONS), ("8.0", "int8"), ("12.1", "int8")],
+)
+def test_each_target_is_built_in_each_precision(
     capability: str, precision: str, rtx: Backend, fp32_model: onnx.ModelProto, tmp_path: Path
 ) -> None:
-    options = BuildOptions(compute_capabilities=(capability,))
-    models = {
-        "fp32": lambda: fp32_model,
-        "fp16": lambda: fp16_from_fp32(fp32_model),
-        "int8": lambda: quantized_convolution(np.int8(0)),
-    }
-    path = saved(models[precision](), tmp_path / "m.onnx")
+    """Pruned variants have these graphs with fewer channels or more zeros."""
+    options = BuildOptions(compute_capabilities=(capability,), sparse_weights=precision == "2-of-4")
+    path = saved(PRECISIONS[precision](fp32_model), tmp_path / "m.onnx")
     facts = rtx.build(path, tmp_path / "m.plan", options)
     assert (tmp_path / "m.plan").read_bytes()[:4] == b"vtrt"
     assert facts["compute_capabilities"] == [capability]
-    assert facts["warnings"] == []
-    assert ("rewritten" in facts) == (capability == "7.5" and precision != "int8"), "only a Gemm has to be rewritten"
+    # Scales of an FP16 graph are FP16; what they scale is the same.
+    assert [warning for warning in facts["warnings"] if not warning.endswith("scales to fp32.")] == []
+    kind = {"int8": "INT8", "int8-weights": "INT8 weights"}.get(precision)
+    assert {name for name in ("INT8", "INT8 weights") if facts["precisions"]["layers"][name]} == ({kind} - {None})
+    assert ("rewritten" in facts) == (capability == "7.5")
 
 
 def test_a_matrix_product_is_what_turing_refuses(
@@ -104,6 +122,8 @@ def test_facts_tell_what_a_plan_holds(rtx: Backend, fp32_model: onnx.ModelProto,
     assert (facts["version_compatible"], facts["hardware_compatible"]) == (False, False)
     assert "device" not in facts
     assert rtx.build_device() == {}
+    owners = packages_distributions()["tensorrt_rtx_libs"]
+    assert [f"cu{facts['cuda_major']}" in owner for owner in owners] == [True]
 
 
 @pytest.mark.parametrize(
@@ -196,6 +216,21 @@ def test_ctrl_c_cancels_a_build(
     assert answers == [True]
     assert any("Cancel" in error for error in message_log("tensorrt_rtx").errors)
     assert not (tmp_path / "m.plan").exists()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_build_draws_one_bar_on_a_terminal_alone(
+    terminal: bool,
+    rtx: Backend,
+    fp32_model: onnx.ModelProto,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    rtx.build(saved(fp32_model, tmp_path / "m.onnx"), tmp_path / "m.plan", BuildOptions())
+    shown = capsys.readouterr().err
+    assert len(re.findall(r"building m\.onnx: .*?\| 0/\d+", shown)) == terminal
 
 
 def test_unsupported_target_lists_those_that_are(rtx: Backend, fp32_model: onnx.ModelProto, tmp_path: Path) -> None:

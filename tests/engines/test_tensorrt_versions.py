@@ -84,6 +84,22 @@ def test_the_bit_of_strong_typing_is_that_of_the_release(
     assert facts["warnings"] == []
 
 
+@pytest.mark.parametrize(("known", "recorded"), [({"tensorrt": 12}, 12), ({}, None)])
+def test_the_cuda_of_a_package_is_recorded_where_it_tells(
+    known: dict[str, int],
+    recorded: int | None,
+    installed: Callable[..., Any],
+    fp16_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """JetPack's packages do not tell, and nothing is guessed."""
+    installed("10.0.1")
+    monkeypatch.setattr("engines.tensorrt_backend.cuda_major_of", known.get)
+    facts = built(fp16_path)
+    assert facts.get("cuda_major") == recorded
+    assert ("cuda_major" in facts) == (recorded is not None)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_release_builds_the_reference_without_tf32(
     version: str, installed: Callable[..., Any], fp32_model: onnx.ModelProto, tmp_path: Path
@@ -258,12 +274,18 @@ def test_precisions_come_from_the_inspector_at_the_typical_batch(
     assert module.record.inspected_shapes == {"image": (8, 3, 64, 64)}
 
 
-@pytest.mark.parametrize("trouble", ["unloadable", "opaque", "version-compatible"])
+def no_runtime(log: object) -> None:
+    raise TypeError("pybind11::init(): factory function returned nullptr")
+
+
+@pytest.mark.parametrize("trouble", ["no runtime", "unloadable", "opaque", "version-compatible"])
 def test_precisions_come_from_the_graph_where_the_plan_does_not_tell(
     trouble: str, installed: Callable[..., Any], fp16_path: Path
 ) -> None:
     module = installed("10.0.1")
     module.record.loadable = trouble != "unloadable"
+    if trouble == "no runtime":
+        module.Runtime = no_runtime
     module.record.inspected = "{}" if trouble == "opaque" else module.record.inspected
     facts = built(fp16_path, BuildOptions(version_compatible=trouble == "version-compatible"))
     assert facts["precisions"]["source"] == "graph"

@@ -15,6 +15,7 @@ ENGINE: dict[str, Any] = {
     "batch": [1, 8, 32],
     "compute_capabilities": ["8.6"],
     "device": {"name": "Orin"},
+    "cuda_major": 13,
     "precisions": {"source": "graph", "layers": {"INT8": 3}},
     "weights_bytes": 3,
     "download_bytes": 3,
