@@ -81,8 +81,8 @@ class Backend(Protocol):
         """Builds an engine file and returns facts for its sidecar; raises BackendError if that fails."""
         ...
 
-    def build_device(self) -> Mapping[str, str]:
-        """Tells what of this machine an engine built here is bound to, such as its GPU; empty if nothing."""
+    def build_device(self, gpu: int = 0) -> Mapping[str, str]:
+        """Tells what of this machine an engine is bound to that is built on a GPU of it; empty if nothing."""
         ...
 
     def device(self, gpu: int = 0) -> str:

@@ -77,7 +77,7 @@ class OnnxRuntimeBackend:
             "provider_options": self._provider.provider_options(options, taken.name, taken.shape),
         }
 
-    def build_device(self) -> Mapping[str, str]:
+    def build_device(self, gpu: int = 0) -> Mapping[str, str]:
         """Nothing: the graph runs wherever ONNX Runtime does."""
         return {}
 

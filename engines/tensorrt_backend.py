@@ -87,8 +87,8 @@ class TensorRTBackend:
             **({"sparsity": asdict(sparsity_told(log.sparsity))} if options.sparse_weights else {}),
         }
 
-    def build_device(self) -> Mapping[str, str]:
-        """Returns the GPU that classic TensorRT builds for; nothing for RTX, which compiles for those it is told.
+    def build_device(self, gpu: int = 0) -> Mapping[str, str]:
+        """Returns a GPU as classic TensorRT builds for it; nothing for RTX, which compiles for those it is told.
 
         Raises:
             BackendError: There is no GPU, no driver or no package to ask them with.
@@ -97,7 +97,7 @@ class TensorRTBackend:
             return {}
         from engines.cuda_choice import open_cuda
 
-        device = open_cuda().device
+        device = open_cuda(gpu).device
         return {
             "name": device.name,
             "compute_capability": device.compute_capability,

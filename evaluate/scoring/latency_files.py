@@ -47,7 +47,7 @@ def obtained_latency(session: Session, variant: Variant, engine: Artifact) -> Ar
         {"engine": engine.sha256},
         {
             "backend": dict(backend.versions()),
-            "device": {**backend.build_device(), "name": device},
+            "device": {**backend.build_device(request.gpu), "name": device},
             "batches": list(request.latency_sizes),
             "cuda_graphs": request.cuda_graphs,
             **asdict(request.latency_conditions),

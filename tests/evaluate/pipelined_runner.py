@@ -68,8 +68,8 @@ class PipelinedBackend:
     def versions(self) -> dict[str, str]:
         return {"pipelined": "1.2.3"}
 
-    def build_device(self) -> dict[str, str]:
-        return {"name": "Test GPU", "driver": "580.65.06"}
+    def build_device(self, gpu: int = 0) -> dict[str, str]:
+        return {"name": "Test GPU", "driver": f"580.65.0{gpu}"}
 
     def device(self, gpu: int = 0) -> str:
         return f"Test GPU {gpu}"

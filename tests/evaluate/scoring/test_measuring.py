@@ -271,19 +271,19 @@ def test_latency_is_measured_before_anything_is_warm(
     request_of: Callable[[str], EvaluationRequest], data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frame_files, "processors_at_hand", lambda: 3)
-    request = replace(request_of("run"), latency_batches=(40, 1, 40), latency_conditions=QUICK)
+    request = replace(request_of("run"), latency_batches=(40, 1, 40), latency_conditions=QUICK, gpu=1)
     entry = measured(request, backend := PipelinedBackend())
     # What is timed has the processors to itself; scores take what lets the most images through.
     assert [(options.batch_size, options.inferences) for options in backend.opened] == [(40, 1), (BATCH, 3)]
     assert entry.latency is not None
     record = read_latency(entry.latency)
     assert [batch.batch for batch in record.batches] == [1, 40]
-    assert (record.backend, record.device) == ("onnxruntime 1.2.3", "Test GPU 0")
+    assert (record.backend, record.device) == ("onnxruntime 1.2.3", "Test GPU 1")
     assert (record.load_ms, record.prepare_ms, record.first_inference_ms, record.memory_bytes) == (1.0, 2.0, 3.0, 4)
     assert [batch.images_per_second for batch in record.batches] == pytest.approx([10.0, 400.0])
     assert entry.latency.recipe.parents == {"engine": entry.engine.sha256}
     options = entry.latency.recipe.options
-    assert options["device"] == {"name": "Test GPU 0", "driver": "580.65.06"}
+    assert options["device"] == {"name": "Test GPU 1", "driver": "580.65.01"}
     assert (options["batches"], options["min_seconds"], options["cuda_graphs"]) == ([1, 40], 0.1, True)
 
 
