@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
-    from concurrent.futures import Future
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
 _Input = TypeVar("_Input")
 _Output = TypeVar("_Output")
@@ -20,7 +19,10 @@ _MOST_PIXELS = 2**21
 
 
 def processors_at_hand() -> int:
-    """Returns how many processors this process may use, which a container or `taskset` may have bounded."""
+    """Returns how many processors this process may use, which `taskset` or a container's cpuset may have bounded.
+
+    A quota of their time, such as that of `docker run --cpus`, is not seen.
+    """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -50,16 +52,29 @@ def in_order(
     iterator early waits for the calls that run.
 
     Raises:
-        Exception: What `function` raises, once that input's turn has come; what `inputs` raises, at once.
+        Exception: What `function` or `inputs` raises, once the results of all inputs before have been yielded.
     """
     ahead: deque[Future[_Output]] = deque()
     with ThreadPoolExecutor(at_once, thread_name_prefix="infer") as pool:
         try:
-            for given in inputs:
-                ahead.append(pool.submit(function, given))
+            for future in _submitted(pool, function, inputs):
+                ahead.append(future)
                 if len(ahead) > at_once:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _submitted(
+    pool: ThreadPoolExecutor, function: Callable[[_Input], _Output], inputs: Iterable[_Input]
+) -> Iterator[Future[_Output]]:
+    """Yields the future of each input; an error of `inputs` is that of one more, so that it overtakes no result."""
+    try:
+        for given in inputs:
+            yield pool.submit(function, given)
+    except Exception as error:
+        failed: Future[_Output] = Future()
+        failed.set_exception(error)
+        yield failed

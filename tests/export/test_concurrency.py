@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from export import concurrency
 from export.concurrency import in_order, inferences_at_a_time, processors_at_hand
+from export.interrupts import careful_interrupts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,20 +80,25 @@ def test_an_error_comes_when_its_turn_has_come() -> None:
     assert_no_thread_is_left()
 
 
-def test_an_error_of_the_inputs_comes_through() -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 2, 9])
+def test_an_error_of_the_inputs_comes_after_the_results_before_it(at_once: int, count: int) -> None:
     def numbers() -> Iterator[int]:
-        yield 1
+        yield from range(count)
         raise OSError("no more of them")
 
+    results = in_order(abs, numbers(), at_once)
+    assert [next(results) for _ in range(count)] == list(range(count))
     with pytest.raises(OSError, match="no more of them"):
-        list(in_order(abs, numbers(), 2))
+        next(results)
     assert_no_thread_is_left()
 
 
-def test_closing_it_waits_for_what_runs_and_drops_what_waits() -> None:
-    done = []
+def test_closing_it_waits_for_what_runs() -> None:
+    begun, done = [], []
 
     def slow(number: int) -> int:
+        begun.append(number)
         time.sleep(0.03)
         done.append(number)
         return number
@@ -98,8 +106,40 @@ def test_closing_it_waits_for_what_runs_and_drops_what_waits() -> None:
     results = in_order(slow, range(10), 2)
     assert next(results) == 0
     results.close()
+    assert sorted(begun) == sorted(done)
     assert_no_thread_is_left()
-    assert len(done) <= 3
+
+
+def test_an_interrupt_waits_for_what_runs_and_drops_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    main, begun = threading.get_ident(), []
+    third_taken, ending, told_to_end = threading.Event(), threading.Event(), threading.Event()
+
+    class Watched(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            ending.set()
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            told_to_end.set()
+            super().shutdown(wait=wait)
+
+    def numbers() -> Iterator[int]:
+        yield from (0, 1)
+        third_taken.set()
+        yield from range(2, 10)
+
+    def interrupting(number: int) -> int:
+        begun.append(number)
+        third_taken.wait(10)
+        while number == 0 and not ending.is_set():
+            signal.pthread_kill(main, signal.SIGINT)
+            ending.wait(1)  # Python sleeps on if a signal comes just before it falls asleep
+        told_to_end.wait(10)
+        return number
+
+    monkeypatch.setattr(concurrency, "ThreadPoolExecutor", Watched)
+    with pytest.raises(KeyboardInterrupt), careful_interrupts():
+        list(in_order(interrupting, numbers(), 2))
+    assert sorted(begun) == [0, 1]
+    assert_no_thread_is_left()
 
 
 @given(batch_size=st.integers(1, 4096), size=st.integers(32, 4096), processors=st.integers(1, 256))
