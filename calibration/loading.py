@@ -46,9 +46,9 @@ class BatchReader:
 
     Decoding overlaps with what the consumer does, two batches or 32 images ahead, and goes on whenever half of them are
     taken: a consumer on the same processors is then disturbed once per lump instead of once per image. One that splits
-    each operator over every processor still loses, because it waits for the thread whose processor decodes. For such
-    a one, a burst of images is decoded while it waits, one batch or 32 images, and none beside it. Either way, memory
-    grows neither with the number of samples nor with the workers.
+    short operators over every processor still loses, because each waits for the thread whose processor decodes. For
+    such a one, a burst of images is decoded while it waits, one batch or 32 images, and none beside it. Either way,
+    memory grows neither with the number of samples nor with the workers.
 
     Args:
         samples: What to read.
