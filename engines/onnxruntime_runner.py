@@ -152,9 +152,9 @@ class OnnxEngineRunner:
 
     @property
     def _threads(self) -> int:
-        """Threads of the session, so many that inferences at a time, each called by its own, keep every processor busy.
+        """Threads of the session, a caller's included, by which its inferences at a time keep every processor busy.
 
-        None but the caller's where each has a processor of its own; 0, ONNX Runtime's default, for one at a time.
+        1 where each inference has a processor of its own; 0, ONNX Runtime's default, for one at a time.
         """
         return max(1, processors_at_hand() - self._inferences + 1) if self._inferences > 1 else 0
 
